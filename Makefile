@@ -1,0 +1,144 @@
+# vlmd: `make` builds build/vlmd. `make help` lists the rest. Libraries are found with pkg-config; bin/setup installs them.
+#
+#   make SAN=address   everything with ASan + UBSan, in build/address
+#   make SAN=thread    everything with TSan, in build/thread
+
+CC ?= cc
+AR ?= ar
+PKG_CONFIG ?= pkg-config
+SAN ?=
+
+B := build$(if $(SAN),/$(SAN))
+
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings \
+        -Wvla -Wpointer-arith -Wundef -Werror
+STD := -std=gnu17 -D_GNU_SOURCE
+OPT := -O2 -g -fno-math-errno -ffp-contract=off
+ifeq ($(SAN),address)
+OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all -ffp-contract=off
+else ifeq ($(SAN),thread)
+OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=thread -ffp-contract=off
+else
+STD += -D_FORTIFY_SOURCE=2
+endif
+HARDEN := -fstack-protector-strong -fPIE
+CFLAGS ?=
+ALL_CFLAGS := $(STD) $(WARN) $(OPT) $(HARDEN) -Iinclude -Isrc $(CFLAGS)
+ALL_LDFLAGS := $(filter -fsanitize%,$(OPT)) -pie $(LDFLAGS)
+
+# ---- the folders of src/, and what each may be linked with (the include rules are in tools/layers.sh)
+FOLDERS := base format tokenizer media chat ipc ops backend/cpu model engine worker front cli
+below_base :=
+below_format := base
+below_tokenizer := base
+below_chat := base
+below_ipc := base
+below_media := ipc base
+below_ops := base
+below_backend/cpu := ops base
+below_model := backend/cpu ops format base
+below_engine := model backend/cpu ops tokenizer format base
+below_worker := engine $(below_engine) chat ipc
+below_front := ipc base
+below_cli := worker front media $(below_worker)
+
+# ---- libraries, by the folder that uses them
+packages_base := jansson libcrypto
+packages_tokenizer := libpcre2-8 libutf8proc
+packages_media := libjpeg libspng libwebp $(if $(filter Linux,$(shell uname -s)),libseccomp)
+packages_front := libuv
+libs_media := -lgif
+libs_backend/cpu := -lpthread
+libs_engine := -lm
+libs_front = $(LLHTTP_LIB)
+cflags_front = $(LLHTTP_CFLAGS)
+
+# llhttp: the system's library where there is one, else the C sources that bin/setup unpacked.
+LLHTTP_SOURCE := build/deps/llhttp
+ifeq ($(shell $(PKG_CONFIG) --exists libllhttp 2>/dev/null && echo yes),yes)
+LLHTTP_CFLAGS := $(shell $(PKG_CONFIG) --cflags libllhttp)
+LLHTTP_LIB := $(shell $(PKG_CONFIG) --libs libllhttp)
+else
+LLHTTP_CFLAGS := -isystem $(LLHTTP_SOURCE)/include
+LLHTTP_LIB := $(B)/lib/llhttp.a
+endif
+
+pkg_cflags = $(if $(packages_$1),$(shell $(PKG_CONFIG) --cflags $(packages_$1)))
+pkg_libs = $(if $(packages_$1),$(shell $(PKG_CONFIG) --libs $(packages_$1))) $(libs_$1)
+archive = $(B)/lib/$(subst /,_,$1).a
+# Archives and libraries for code that stands on folder $1.
+archives_of = $(foreach f,$1 $(below_$1),$(call archive,$(f)))
+libs_of = $(sort $(foreach f,$1 $(below_$1),$(call pkg_libs,$(f))))
+
+# Kernels are compiled for the instruction set in their file's name, whatever this machine has; which one runs is chosen at run time.
+MACHINE := $(shell $(CC) -dumpmachine | cut -d- -f1)
+ISA_avx2 := $(if $(filter x86_64,$(MACHINE)),-mavx2 -mfma -mf16c -mbmi2)
+isa_flags = $(ISA_$(firstword $(subst _, ,$(notdir $1))))
+
+.PHONY: all
+all: $(B)/vlmd
+
+define folder_rules
+sources_$1 := $$(sort $$(wildcard src/$1/*.c))
+objects_$1 := $$(patsubst src/%.c,$(B)/obj/%.o,$$(sources_$1))
+$$(objects_$1): extra_cflags = $$(call pkg_cflags,$1) $$(cflags_$1)
+$(call archive,$1): $$(objects_$1)
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	$$(AR) rcs $$@ $$^
+endef
+$(foreach f,$(FOLDERS),$(eval $(call folder_rules,$(f))))
+
+$(B)/obj/%.o: src/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(call isa_flags,$<) $(extra_cflags) -MMD -MP -c $< -o $@
+
+$(B)/vlmd: $(B)/obj/main.o $(call archives_of,cli) $(filter %.a,$(LLHTTP_LIB))
+	$(CC) $(ALL_LDFLAGS) $< -Wl,--start-group $(call archives_of,cli) -Wl,--end-group $(call libs_of,cli) -o $@
+
+$(B)/lib/llhttp.a: $(wildcard $(LLHTTP_SOURCE)/src/*.c)
+	@test -n "$^" || { echo "llhttp is missing: run bin/setup" >&2; exit 1; }
+	@mkdir -p $(@D) $(B)/obj/llhttp
+	for f in $^; do $(CC) -O2 -g -fPIE $(filter -fsanitize%,$(OPT)) -I$(LLHTTP_SOURCE)/include -c $$f -o $(B)/obj/llhttp/$$(basename $$f .c).o || exit 1; done
+	$(AR) rcs $@ $(B)/obj/llhttp/*.o
+
+# ---- unit tests: tests/unit/<folder>/test_*.c, one program each
+UNIT_SOURCES := $(sort $(wildcard tests/unit/*/test_*.c tests/unit/*/*/test_*.c))
+UNIT_PROGRAMS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_SOURCES))
+CMOCKA_LIBS = $(shell $(PKG_CONFIG) --libs cmocka)
+
+define unit_rules
+$$(filter $(B)/unit/$1/test_%,$$(UNIT_PROGRAMS)): $(B)/unit/$1/%: tests/unit/$1/%.c $(call archives_of,$1) $$(if $$(filter front,$1 $(below_$1)),$$(filter %.a,$$(LLHTTP_LIB)))
+	@mkdir -p $$(@D)
+	$$(CC) $$(ALL_CFLAGS) -Itests -MMD -MP $$(call pkg_cflags,$1) $$(cflags_$1) $$< -o $$@ $$(ALL_LDFLAGS) -Wl,--start-group $$(call archives_of,$1) -Wl,--end-group $$(call libs_of,$1) $$(CMOCKA_LIBS) -lm
+endef
+$(foreach f,$(FOLDERS),$(eval $(call unit_rules,$(f))))
+
+.PHONY: unit
+unit: $(UNIT_PROGRAMS)
+	@tools/run_unit_tests.sh $^
+
+# ---- checks
+.PHONY: layers format format-check lint
+layers:
+	@tools/layers.sh
+C_FILES := $(shell find include src tests bench -name '*.[ch]' 2>/dev/null)
+format:
+	clang-format -i $(C_FILES)
+format-check:
+	clang-format --dry-run -Werror $(C_FILES)
+
+.PHONY: clean help
+clean:
+	rm -rf build
+help:
+	@echo "make               build/vlmd"
+	@echo "make unit          builds and runs the unit tests (SAN=address, SAN=thread: with sanitizers)"
+	@echo "make fuzz          builds the fuzz targets and runs each for FUZZ_SECONDS (10)"
+	@echo "make kernels       checks every kernel version against plain C (make kernels-neon: under qemu-user)"
+	@echo "make layers        refuses upward and sideways includes"
+	@echo "make format        clang-format (format-check: only says)"
+	@echo "make clean         removes build/"
+
+include $(wildcard tests/kernels/kernels.mk tests/fuzz/fuzz.mk bench/bench.mk)
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

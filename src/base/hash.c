@@ -1,0 +1,8 @@
+#include "base/hash.h"
+
+#include <openssl/evp.h>
+
+int hash_sha256(const void *data, size_t len, uint8_t out[HASH_BYTES])
+{
+    return EVP_Digest(data, len, out, NULL, EVP_sha256(), NULL) == 1 ? 0 : -1;
+}
