@@ -1,0 +1,39 @@
+/* What the codecs share, private to src/media. A codec has a probe (header only) and a decode; both
+ * get bytes whose first ones were recognised. The decode is called after its probe accepted the
+ * picture within the limits. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "media/decode.h"
+
+/* Borrowed bytes. */
+struct bytes {
+    const uint8_t *data;
+    size_t len;
+};
+
+/* Each sets stored_width, stored_height and orientation; nothing else. */
+int jpeg_probe(struct bytes in, struct media_info *info, struct vlmd_error *err);
+int png_probe(struct bytes in, struct media_info *info, struct vlmd_error *err);
+int gif_probe(struct bytes in, struct media_info *info, struct vlmd_error *err);
+int webp_probe(struct bytes in, struct media_info *info, struct vlmd_error *err);
+
+/* Each fills out->rgb, which has room for stored_height x stored_width x 3 bytes (out->info is
+ * set), and adds to out->changes. */
+int jpeg_decode(struct bytes in, struct picture *out, struct vlmd_error *err);
+int png_decode(struct bytes in, struct picture *out, struct vlmd_error *err);
+int gif_decode(struct bytes in, struct picture *out, struct vlmd_error *err);
+int webp_decode(struct bytes in, struct picture *out, struct vlmd_error *err);
+
+/* `channel` over white at this alpha, rounded to nearest: Pillow's paste() with a mask. */
+static inline uint8_t over_white(uint8_t channel, uint8_t alpha)
+{
+    unsigned sum = channel * (unsigned)alpha + 255u * (255u - alpha) + 128u;
+    return (uint8_t)(((sum >> 8) + sum) >> 8);
+}
+
+/* n pixels of RGBA to RGB over white. Returns MEDIA_FLATTENED if any was not opaque, else 0. The
+ * two may be the same memory. */
+unsigned rgba_over_white(const uint8_t *rgba, size_t n, uint8_t *rgb);
