@@ -29,7 +29,7 @@ ALL_LDFLAGS := $(filter -fsanitize%,$(OPT)) -pie $(LDFLAGS)
 # ---- the folders of src/, and what each may be linked with (the include rules are in tools/layers.sh)
 FOLDERS := base format tokenizer media chat ipc ops backend/cpu model engine worker front cli
 below_base :=
-below_format := base
+below_format := ops base
 below_tokenizer := base
 below_chat := base
 below_ipc := base
