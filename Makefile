@@ -43,11 +43,22 @@ below_front := ipc base
 below_cli := worker front media $(below_worker)
 
 # ---- libraries, by the folder that uses them
+SYSTEM := $(shell uname -s)
+ifeq ($(SYSTEM),Darwin)
+# Homebrew keeps these two out of the folders that pkg-config searches, and giflib has no .pc file there.
+BREW := $(shell brew --prefix)
+export PKG_CONFIG_PATH := $(BREW)/opt/jpeg-turbo/lib/pkgconfig:$(BREW)/opt/openssl@3/lib/pkgconfig:$(PKG_CONFIG_PATH)
+CFLAGS += -isystem $(BREW)/include
+LDFLAGS += -L$(BREW)/lib
+endif
+# The first of the names that pkg-config knows; distributions do not agree on all of them.
+first_package = $(firstword $(foreach p,$1,$(shell $(PKG_CONFIG) --exists $p 2>/dev/null && echo $p)))
+
 packages_base := jansson libcrypto
 packages_tokenizer := libpcre2-8 libutf8proc
-packages_media := libjpeg libspng libwebp $(if $(filter Linux,$(shell uname -s)),libseccomp)
+packages_media := libjpeg $(call first_package,spng libspng) libwebp $(call first_package,libgif) $(if $(filter Linux,$(SYSTEM)),libseccomp)
 packages_front := libuv
-libs_media := -lgif
+libs_media := $(if $(call first_package,libgif),,-lgif)
 libs_backend/cpu := -lpthread
 libs_engine := -lm
 libs_front = $(LLHTTP_LIB)
@@ -61,6 +72,7 @@ LLHTTP_LIB := $(shell $(PKG_CONFIG) --libs libllhttp)
 else
 LLHTTP_CFLAGS := -isystem $(LLHTTP_SOURCE)/include
 LLHTTP_LIB := $(B)/lib/llhttp.a
+LLHTTP_OBJECTS := $(patsubst $(LLHTTP_SOURCE)/src/%.c,$(B)/obj/llhttp/%.o,$(wildcard $(LLHTTP_SOURCE)/src/*.c))
 endif
 
 pkg_cflags = $(if $(packages_$1),$(shell $(PKG_CONFIG) --cflags $(packages_$1)))
@@ -69,6 +81,9 @@ archive = $(B)/lib/$(subst /,_,$1).a
 # Archives and libraries for code that stands on folder $1.
 archives_of = $(foreach f,$1 $(below_$1),$(call archive,$(f)))
 libs_of = $(sort $(foreach f,$1 $(below_$1),$(call pkg_libs,$(f))))
+
+# Archives that need one another; Apple's linker goes through all of them again by itself.
+link_group = $(if $(filter Darwin,$(SYSTEM)),$1,-Wl,--start-group $1 -Wl,--end-group)
 
 # Kernels are compiled for the instruction set in their file's name, whatever this machine has; which one runs is chosen at run time.
 MACHINE := $(shell $(CC) -dumpmachine | cut -d- -f1)
@@ -94,13 +109,16 @@ $(B)/obj/%.o: src/%.c
 	$(CC) $(ALL_CFLAGS) $(call isa_flags,$<) $(extra_cflags) -MMD -MP -c $< -o $@
 
 $(B)/vlmd: $(B)/obj/main.o $(call archives_of,cli) $(filter %.a,$(LLHTTP_LIB))
-	$(CC) $(ALL_LDFLAGS) $< -Wl,--start-group $(call archives_of,cli) -Wl,--end-group $(call libs_of,cli) -o $@
+	$(CC) $(ALL_LDFLAGS) $< $(call link_group,$(call archives_of,cli)) $(call libs_of,cli) -o $@
 
-$(B)/lib/llhttp.a: $(wildcard $(LLHTTP_SOURCE)/src/*.c)
+$(B)/lib/llhttp.a: $(LLHTTP_OBJECTS)
 	@test -n "$^" || { echo "llhttp is missing: run bin/setup" >&2; exit 1; }
-	@mkdir -p $(@D) $(B)/obj/llhttp
-	for f in $^; do $(CC) -O2 -g -fPIE $(filter -fsanitize%,$(OPT)) -I$(LLHTTP_SOURCE)/include -c $$f -o $(B)/obj/llhttp/$$(basename $$f .c).o || exit 1; done
-	$(AR) rcs $@ $(B)/obj/llhttp/*.o
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(AR) rcs $@ $^
+$(B)/obj/llhttp/%.o: $(LLHTTP_SOURCE)/src/%.c
+	@mkdir -p $(@D)
+	$(CC) -O2 -g -fPIE $(filter -fsanitize%,$(OPT)) -I$(LLHTTP_SOURCE)/include -c $< -o $@
 
 # ---- unit tests: tests/unit/<folder>/test_*.c, one program each
 UNIT_SOURCES := $(sort $(wildcard tests/unit/*/test_*.c tests/unit/*/*/test_*.c))
@@ -110,7 +128,7 @@ CMOCKA_LIBS = $(shell $(PKG_CONFIG) --libs cmocka)
 define unit_rules
 $$(filter $(B)/unit/$1/test_%,$$(UNIT_PROGRAMS)): $(B)/unit/$1/%: tests/unit/$1/%.c $(call archives_of,$1) $$(if $$(filter front,$1 $(below_$1)),$$(filter %.a,$$(LLHTTP_LIB)))
 	@mkdir -p $$(@D)
-	$$(CC) $$(ALL_CFLAGS) -Itests -MMD -MP $$(call pkg_cflags,$1) $$(cflags_$1) $$< -o $$@ $$(ALL_LDFLAGS) -Wl,--start-group $$(call archives_of,$1) -Wl,--end-group $$(call libs_of,$1) $$(CMOCKA_LIBS) -lm
+	$$(CC) $$(ALL_CFLAGS) -Itests -MMD -MP $$(call pkg_cflags,$1) $$(cflags_$1) $$< -o $$@ $$(ALL_LDFLAGS) $$(call link_group,$$(call archives_of,$1)) $$(call libs_of,$1) $$(CMOCKA_LIBS) -lm
 endef
 $(foreach f,$(FOLDERS),$(eval $(call unit_rules,$(f))))
 
@@ -130,7 +148,7 @@ format-check:
 
 .PHONY: clean help
 clean:
-	rm -rf build
+	@test ! -d build || find build -mindepth 1 -maxdepth 1 ! -name deps ! -name pypi -exec rm -rf {} +
 help:
 	@echo "make               build/vlmd"
 	@echo "make unit          builds and runs the unit tests (SAN=address, SAN=thread: with sanitizers)"
@@ -138,7 +156,7 @@ help:
 	@echo "make kernels       checks every kernel version against plain C (make kernels-neon: under qemu-user)"
 	@echo "make layers        refuses upward and sideways includes"
 	@echo "make format        clang-format (format-check: only says)"
-	@echo "make clean         removes build/"
+	@echo "make clean         removes what was built (but not build/deps, which bin/setup fills)"
 
 include $(wildcard tests/kernels/kernels.mk tests/fuzz/fuzz.mk bench/bench.mk)
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
