@@ -107,6 +107,10 @@ vlmd_image *vlmd_image_encode(vlmd_engine *engine, const uint8_t *rgb, int32_t w
                               struct vlmd_error *err);
 void vlmd_image_free(vlmd_image *image);
 int32_t vlmd_image_tokens(const vlmd_image *image);
+/* Copies the embeddings, vlmd_image_tokens x hidden_size floats in raster order, to `out`
+ * (evaluation).
+ */
+void vlmd_image_read(const vlmd_image *image, float *out);
 
 /* Sessions. A prompt is laid out once: token ids with one placeholder id per image token, and the
  * images in the order of their placeholders. Positions (M-RoPE) follow from both. */
