@@ -1,0 +1,67 @@
+/* What the files of the CPU backend share: the backend itself. Private to backend/cpu. */
+#pragma once
+
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/threads.h"
+#include "ops/ops.h"
+
+struct cpu_backend {
+    struct backend base;
+    struct ops ops;
+    char name[16];
+    struct cpu_kernels kernels;
+    struct threads *threads;
+    float *scratch; /* KERNEL_SCRATCH floats for each thread */
+    /* LINEAR_TOKENS prepared rows of x, for the widest weight that was loaded. */
+    float *prepared;
+    size_t prepared_floats;
+};
+
+static inline struct cpu_backend *cpu_backend_of(struct backend *be)
+{
+    return (struct cpu_backend *)be;
+}
+
+static inline float *cpu_scratch(const struct cpu_backend *cpu, int32_t thread)
+{
+    return cpu->scratch + (size_t)thread * KERNEL_SCRATCH;
+}
+
+/* Slots of struct ops, by file. */
+int cpu_weight_load(struct backend *be, struct weight *w, const struct weight_source *source,
+                    struct vlmd_error *err);
+void cpu_weight_free(struct backend *be, struct weight *w);
+
+void cpu_linear(struct backend *be, struct tensor y, struct tensor x, const struct weight *w,
+                const struct weight *bias);
+
+void cpu_embed(struct backend *be, struct tensor y, const struct weight *table, const int32_t *ids);
+void cpu_rms_norm(struct backend *be, struct tensor y, struct tensor x, const struct weight *w,
+                  float eps);
+void cpu_add(struct backend *be, struct tensor x, struct tensor y);
+void cpu_silu_mul(struct backend *be, struct tensor gate, struct tensor up);
+void cpu_gelu(struct backend *be, struct tensor x);
+void cpu_rope(struct backend *be, struct tensor x, int32_t head_dim, struct tensor cos,
+              struct tensor sin);
+void cpu_gather_rows(struct backend *be, struct tensor y, struct tensor x, const int32_t *index,
+                     int32_t n);
+void cpu_scatter_rows(struct backend *be, struct tensor y, struct tensor x, const int32_t *index,
+                      int32_t n);
+
+void cpu_kv_append(struct backend *be, const struct kv_shape *shape, struct kv_layer *layer,
+                   const struct kv_batch *batch, struct tensor k, struct tensor v);
+void cpu_attention(struct backend *be, const struct kv_shape *shape, const struct kv_layer *layer,
+                   const struct kv_batch *batch, struct tensor out, struct tensor q);
+void cpu_attention_runs(struct backend *be, struct tensor out, struct tensor q, struct tensor k,
+                        struct tensor v, int32_t head_dim, const int32_t *start, int32_t n_runs);
+
+/* The weight's values as kernels read them: the prepared floats of a vector, else the mapping. */
+static inline struct weight_source cpu_weight_values(const struct weight *w)
+{
+    struct weight_source values = w->source;
+    if (w->prepared) {
+        values.type = WEIGHT_F32;
+        values.data = w->prepared;
+    }
+    return values;
+}

@@ -1,0 +1,17 @@
+#include "backend/cpu/c_kernels.h"
+
+void kernels_c(struct cpu_kernels *k)
+{
+    *k = (struct cpu_kernels){
+        .name = "c",
+        .linear_prepare = c_linear_prepare,
+        .linear_rows = c_linear_rows,
+        .embed_row = c_embed_row,
+        .rms_norm = c_rms_norm,
+        .add = c_add,
+        .silu_mul = c_silu_mul,
+        .gelu = c_gelu,
+        .rope = c_rope,
+        .attention = c_attention,
+    };
+}

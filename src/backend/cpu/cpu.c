@@ -1,0 +1,106 @@
+#include "backend/cpu/cpu.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "backend/cpu/backend.h"
+
+static void cpu_close(struct backend *be)
+{
+    struct cpu_backend *cpu = cpu_backend_of(be);
+    threads_close(cpu->threads);
+    free(cpu->scratch);
+    free(cpu->prepared);
+    free(cpu);
+}
+
+static void *cpu_alloc(struct backend *be, size_t bytes)
+{
+    (void)be;
+    if (bytes > SIZE_MAX - 63)
+        return NULL;
+    return aligned_alloc(64, bytes == 0 ? 64 : (bytes + 63) / 64 * 64);
+}
+
+static void cpu_free(struct backend *be, void *memory)
+{
+    (void)be;
+    free(memory);
+}
+
+static void cpu_copy(struct backend *be, void *to, const void *from, size_t bytes)
+{
+    (void)be;
+    if (bytes > 0)
+        memcpy(to, from, bytes);
+}
+
+static const struct ops cpu_ops = {
+    .close = cpu_close,
+    .alloc = cpu_alloc,
+    .free = cpu_free,
+    .upload = cpu_copy,
+    .download = cpu_copy,
+    .weight_load = cpu_weight_load,
+    .weight_free = cpu_weight_free,
+    .embed = cpu_embed,
+    .linear = cpu_linear,
+    .rms_norm = cpu_rms_norm,
+    .add = cpu_add,
+    .silu_mul = cpu_silu_mul,
+    .gelu = cpu_gelu,
+    .rope = cpu_rope,
+    .kv_append = cpu_kv_append,
+    .attention = cpu_attention,
+    .attention_runs = cpu_attention_runs,
+    .gather_rows = cpu_gather_rows,
+    .scatter_rows = cpu_scatter_rows,
+};
+
+static int choose_kernels(struct cpu_kernels *k, const char *isa, struct vlmd_error *err)
+{
+    kernels_c(k);
+    if (!isa || strcmp(isa, "auto") == 0) {
+        if (!kernels_avx2(k))
+            kernels_neon(k);
+        return 0;
+    }
+    if (strcmp(isa, "c") == 0)
+        return 0;
+    if (strcmp(isa, "avx2") == 0 && kernels_avx2(k))
+        return 0;
+    if (strcmp(isa, "neon") == 0 && kernels_neon(k))
+        return 0;
+    return err_set(err, VLMD_UNSUPPORTED, "isa",
+                   "no \"%s\" kernels on this processor (there are auto, c, avx2, neon)", isa);
+}
+
+static int open_parts(struct cpu_backend *cpu, int threads, const char *isa, struct vlmd_error *err)
+{
+    if (choose_kernels(&cpu->kernels, isa, err) != 0)
+        return -1;
+    cpu->threads = threads_open(threads, err);
+    if (!cpu->threads)
+        return -1;
+    size_t bytes = (size_t)threads_count(cpu->threads) * KERNEL_SCRATCH * sizeof(float);
+    cpu->scratch = aligned_alloc(64, bytes);
+    return cpu->scratch ? 0 : err_no_memory(err, bytes);
+}
+
+struct backend *backend_cpu_open(int threads, const char *isa, struct vlmd_error *err)
+{
+    struct cpu_backend *cpu = calloc(1, sizeof *cpu);
+    if (!cpu) {
+        err_no_memory(err, sizeof *cpu);
+        return NULL;
+    }
+    cpu->ops = cpu_ops;
+    cpu->base.ops = &cpu->ops;
+    if (open_parts(cpu, threads, isa, err) != 0) {
+        cpu_close(&cpu->base);
+        return NULL;
+    }
+    snprintf(cpu->name, sizeof cpu->name, "cpu/%s", cpu->kernels.name);
+    cpu->ops.name = cpu->name;
+    return &cpu->base;
+}

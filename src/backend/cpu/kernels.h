@@ -1,0 +1,157 @@
+/* The table of kernels: what one thread computes, one version per instruction set. Plain C fills
+ * every slot and is the oracle of the tests; a faster set overwrites what it has. No kernel
+ * allocates, and the result for a row never depends on which other rows are in the batch: a request
+ * gets the same answer, bit for bit, whoever else is being served. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "ops/tensor.h"
+
+enum {
+    LINEAR_TOKENS = 96,         /* most rows of x in one linear_job */
+    ATTENTION_QUERIES = 32,     /* most queries in one attention_task */
+    KERNEL_SCRATCH = 24 * 1024, /* floats of scratch that each thread has, 64-byte aligned */
+};
+
+/* y = x w^T + bias for at most LINEAR_TOKENS rows of x. */
+struct linear_job {
+    struct weight_source w;
+    const float *bias; /* w.rows floats or NULL */
+    struct tensor x, y;
+    /* What linear_prepare made of each row of x: linear_prepared_floats(w.cols) floats, 64-byte
+     * aligned. */
+    float *prepared;
+};
+
+/* Room for a row of x in units of 64, and for as many sums of groups as there can be. */
+static inline size_t linear_prepared_floats(int32_t cols)
+{
+    size_t units = ((size_t)cols + 63) / 64;
+    return units * 64 + (units * 2 + 15) / 16 * 16;
+}
+
+/* Where the tokens of a timeline lie: in blocks, whose numbers are in `blocks`, or (NULL) all in
+ * one. Strides are floats from token to token and from block to block. */
+struct attention_keys {
+    const float *keys, *values;
+    const int32_t *blocks;
+    int32_t block_tokens;
+    size_t block_stride, key_stride, value_stride;
+};
+
+/* Some queries over the same keys: out = softmax(q k^T / sqrt(head_dim)) v over the first
+ * visible[i] >= 1 tokens; visible does not decrease with i. */
+struct attention_task {
+    struct attention_keys kv;
+    int32_t head_dim;
+    int32_t n_queries; /* 1 to ATTENTION_QUERIES */
+    const float *q[ATTENTION_QUERIES];
+    float *out[ATTENTION_QUERIES];
+    int32_t visible[ATTENTION_QUERIES];
+};
+
+struct cpu_kernels {
+    const char *name;
+    /* Brings row `token` of job->x into the kernel's own order. */
+    void (*linear_prepare)(const struct linear_job *job, int32_t token);
+    /* Columns [first, first + n) of y, all tokens, from rows [first, first + n) of w. */
+    void (*linear_rows)(const struct linear_job *job, int32_t first, int32_t n, float *scratch);
+    void (*embed_row)(float *y, const struct weight_source *table, int32_t row);
+    void (*rms_norm)(float *y, const float *x, const float *w, int32_t n, float eps);
+    void (*add)(float *x, const float *y, int32_t n);
+    void (*silu_mul)(float *gate, const float *up, int32_t n);
+    void (*gelu)(float *x, int32_t n);
+    /* One row: n_heads heads of head_dim; cos, sin[head_dim / 2]. */
+    void (*rope)(float *x, int32_t n_heads, int32_t head_dim, const float *cos, const float *sin);
+    void (*attention)(const struct attention_task *task, float *scratch);
+};
+
+/* Fills every slot. */
+void kernels_c(struct cpu_kernels *k);
+/* Each overwrites what it has and returns true; false, changing nothing, when this processor or
+ * this build lacks it. */
+bool kernels_avx2(struct cpu_kernels *k);
+bool kernels_neon(struct cpu_kernels *k);
+
+bool cpuid_has_avx2(void); /* and FMA and F16C */
+
+static inline const float *attention_token(const struct attention_keys *kv, const float *base,
+                                           size_t stride, int32_t token)
+{
+    if (!kv->blocks)
+        return base + (size_t)token * stride;
+    return base + (size_t)kv->blocks[token / kv->block_tokens] * kv->block_stride +
+           (size_t)(token % kv->block_tokens) * stride;
+}
+
+static inline const float *attention_key(const struct attention_keys *kv, int32_t token)
+{
+    return attention_token(kv, kv->keys, kv->key_stride, token);
+}
+
+static inline const float *attention_value(const struct attention_keys *kv, int32_t token)
+{
+    return attention_token(kv, kv->values, kv->value_stride, token);
+}
+
+/* ---- numbers as they lie in files: unaligned, little-endian */
+
+static inline float float_from_bits(uint32_t bits)
+{
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+static inline float float_from_f16(uint16_t half)
+{
+    uint32_t sign = (uint32_t)(half & 0x8000) << 16;
+    uint32_t exponent = (half >> 10) & 31, mantissa = half & 0x3ff;
+    if (exponent == 31)
+        return float_from_bits(sign | 0x7f800000 | mantissa << 13);
+    if (exponent == 0) {
+        float magnitude = (float)mantissa * 0x1p-24f;
+        return sign ? -magnitude : magnitude;
+    }
+    return float_from_bits(sign | (exponent + 112) << 23 | mantissa << 13);
+}
+
+static inline size_t dense_size(enum weight_type type)
+{
+    return type == WEIGHT_F32 ? 4 : 2;
+}
+
+/* Element i of an array of dense numbers. */
+static inline float dense_at(const void *data, enum weight_type type, size_t i)
+{
+    const unsigned char *at = (const unsigned char *)data + i * dense_size(type);
+    if (type == WEIGHT_F32) {
+        float f;
+        memcpy(&f, at, sizeof f);
+        return f;
+    }
+    uint16_t half;
+    memcpy(&half, at, sizeof half);
+    return type == WEIGHT_BF16 ? float_from_bits((uint32_t)half << 16) : float_from_f16(half);
+}
+
+static inline size_t affine_row_bytes(const struct weight_source *w)
+{
+    return (size_t)w->cols / 8 * (size_t)w->bits;
+}
+
+/* Integer i of a packed row: MLX's words are one little-endian bit stream for every width. The
+ * second byte is read only where the integer reaches into it. */
+static inline uint32_t affine_at(const unsigned char *row, int32_t bits, size_t i)
+{
+    size_t bit = i * (size_t)bits;
+    uint32_t value = row[bit / 8];
+    uint32_t shift = (uint32_t)(bit % 8);
+    if (shift + (uint32_t)bits > 8)
+        value |= (uint32_t)row[bit / 8 + 1] << 8;
+    return value >> shift & ((1u << bits) - 1);
+}

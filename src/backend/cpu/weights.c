@@ -1,0 +1,87 @@
+/* Taking over parameters: vectors become float32, matrices are read in place. */
+#include <stdlib.h>
+
+#include "backend/cpu/backend.h"
+#include "base/checked.h"
+
+static bool is_dense(enum weight_type type)
+{
+    return type == WEIGHT_F32 || type == WEIGHT_F16 || type == WEIGHT_BF16;
+}
+
+static bool is_affine_width(int32_t bits)
+{
+    return bits == 2 || bits == 3 || bits == 4 || bits == 5 || bits == 6 || bits == 8;
+}
+
+static int check_affine(const struct weight_source *s, struct vlmd_error *err)
+{
+    if (!is_affine_width(s->bits))
+        return err_set(err, VLMD_UNSUPPORTED, "bits", "%d-bit weights are not supported", s->bits);
+    if (s->group != 32 && s->group != 64 && s->group != 128)
+        return err_set(err, VLMD_UNSUPPORTED, "group_size", "groups of %d are not supported",
+                       s->group);
+    if (s->cols % s->group != 0)
+        return err_set(err, VLMD_INVALID, "cols", "%d columns are not whole groups of %d", s->cols,
+                       s->group);
+    if (!is_dense(s->scale_type))
+        return err_set(err, VLMD_UNSUPPORTED, "scales", "scales must be f32, f16 or bf16");
+    if (!s->scales || !s->biases)
+        return err_set(err, VLMD_INVALID, "scales", "scales or biases are missing");
+    return 0;
+}
+
+static int check(const struct weight_source *s, struct vlmd_error *err)
+{
+    if (s->rows < 1 || s->cols < 1 || !s->data)
+        return err_set(err, VLMD_INVALID, "weight", "%d x %d is no matrix", s->rows, s->cols);
+    if (s->type == WEIGHT_AFFINE)
+        return check_affine(s, err);
+    if (!is_dense(s->type))
+        return err_set(err, VLMD_UNSUPPORTED, "weight", "unknown type %d", (int)s->type);
+    return 0;
+}
+
+/* Room for what linear makes of x; made here because ops cannot fail. */
+static int reserve_prepared(struct cpu_backend *cpu, int32_t cols, struct vlmd_error *err)
+{
+    size_t floats = linear_prepared_floats(cols), bytes;
+    if (floats <= cpu->prepared_floats)
+        return 0;
+    if (!checked_mul3(floats, LINEAR_TOKENS, sizeof(float), &bytes))
+        return err_set(err, VLMD_TOO_LARGE, "cols", "%d columns are too many", cols);
+    float *prepared = aligned_alloc(64, bytes);
+    if (!prepared)
+        return err_no_memory(err, bytes);
+    free(cpu->prepared);
+    cpu->prepared = prepared;
+    cpu->prepared_floats = floats;
+    return 0;
+}
+
+int cpu_weight_load(struct backend *be, struct weight *w, const struct weight_source *source,
+                    struct vlmd_error *err)
+{
+    *w = (struct weight){0};
+    if (check(source, err) != 0 || reserve_prepared(cpu_backend_of(be), source->cols, err) != 0)
+        return -1;
+    struct weight loaded = {.source = *source};
+    if (source->rows == 1 && source->type != WEIGHT_AFFINE) {
+        size_t bytes = (size_t)source->cols * sizeof(float);
+        float *values = malloc(bytes);
+        if (!values)
+            return err_no_memory(err, bytes);
+        for (int32_t i = 0; i < source->cols; i++)
+            values[i] = dense_at(source->data, source->type, (size_t)i);
+        loaded.prepared = values;
+    }
+    *w = loaded;
+    return 0;
+}
+
+void cpu_weight_free(struct backend *be, struct weight *w)
+{
+    (void)be;
+    free(w->prepared);
+    *w = (struct weight){0};
+}
