@@ -56,8 +56,9 @@ first_package = $(firstword $(foreach p,$1,$(shell $(PKG_CONFIG) --exists $p 2>/
 
 packages_base := jansson libcrypto
 packages_tokenizer := libpcre2-8 libutf8proc
-packages_media := libjpeg $(call first_package,spng libspng) libwebp $(call first_package,libgif) $(if $(filter Linux,$(SYSTEM)),libseccomp)
+packages_media := libjpeg $(call first_package,spng libspng) libwebp libwebpdemux $(call first_package,libgif) $(if $(filter Linux,$(SYSTEM)),libseccomp)
 packages_front := libuv
+libs_base := -lm
 libs_media := $(if $(call first_package,libgif),,-lgif)
 libs_backend/cpu := -lpthread
 libs_engine := -lm
@@ -125,10 +126,13 @@ UNIT_SOURCES := $(sort $(wildcard tests/unit/*/test_*.c tests/unit/*/*/test_*.c)
 UNIT_PROGRAMS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_SOURCES))
 CMOCKA_LIBS = $(shell $(PKG_CONFIG) --libs cmocka)
 
+# What a folder's tests need beside it: pixels are compared with the reference down to the model's patches.
+unit_also_media := $(B)/obj/model/patches.o
+
 define unit_rules
 $$(filter $(B)/unit/$1/test_%,$$(UNIT_PROGRAMS)): $(B)/unit/$1/%: tests/unit/$1/%.c $(call archives_of,$1) $$(if $$(filter front,$1 $(below_$1)),$$(filter %.a,$$(LLHTTP_LIB)))
 	@mkdir -p $$(@D)
-	$$(CC) $$(ALL_CFLAGS) -Itests -MMD -MP $$(call pkg_cflags,$1) $$(cflags_$1) $$< -o $$@ $$(ALL_LDFLAGS) $$(call link_group,$$(call archives_of,$1)) $$(call libs_of,$1) $$(CMOCKA_LIBS) -lm
+	$$(CC) $$(ALL_CFLAGS) -Itests -MMD -MP $$(call pkg_cflags,$1) $$(cflags_$1) $$< $(unit_also_$1) -o $$@ $$(ALL_LDFLAGS) $$(call link_group,$$(call archives_of,$1)) $$(call libs_of,$1) $$(CMOCKA_LIBS) -lm
 endef
 $(foreach f,$(FOLDERS),$(eval $(call unit_rules,$(f))))
 
@@ -138,6 +142,8 @@ unit: $(UNIT_PROGRAMS)
 
 # ---- checks
 .PHONY: layers format format-check lint
+lint: layers format-check
+	@tools/lint.sh
 layers:
 	@tools/layers.sh
 C_FILES := $(shell find include src tests bench -name '*.[ch]' 2>/dev/null)
@@ -154,8 +160,8 @@ help:
 	@echo "make unit          builds and runs the unit tests (SAN=address, SAN=thread: with sanitizers)"
 	@echo "make fuzz          builds the fuzz targets and runs each for FUZZ_SECONDS (10)"
 	@echo "make kernels       checks every kernel version against plain C (make kernels-neon: under qemu-user)"
-	@echo "make layers        refuses upward and sideways includes"
-	@echo "make format        clang-format (format-check: only says)"
+	@echo "make lint          layers (no upward or sideways include), format-check, file sizes, headers on their own"
+	@echo "make format        clang-format"
 	@echo "make clean         removes what was built (but not build/deps, which bin/setup fills)"
 
 include $(wildcard tests/kernels/kernels.mk tests/fuzz/fuzz.mk bench/bench.mk)
