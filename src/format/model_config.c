@@ -81,7 +81,6 @@ static int read_text(const json_t *object, struct text_config *c, struct vlmd_er
     bool sliding = false;
     const char *activation = "silu";
     c->rms_norm_eps = 1e-6f;
-    c->rope_theta = 10000;
     c->context_length = 32768;
     if (dim(object, "vocab_size", DIM_MAX, &c->vocab_size, err) < 0 ||
         dim(object, "hidden_size", DIM_MAX, &c->hidden_size, err) < 0 ||
@@ -97,7 +96,6 @@ static int read_text(const json_t *object, struct text_config *c, struct vlmd_er
             0 ||
         json_get_float(object, "rms_norm_eps", &c->rms_norm_eps, err) < 0 ||
         json_get_double(object, "rope_theta", &c->rope_theta, err) < 0 ||
-        json_get_bool(object, "tie_word_embeddings", &c->tie_word_embeddings, err) < 0 ||
         json_get_bool(object, "use_sliding_window", &sliding, err) < 0 ||
         json_get_string(object, "hidden_act", &activation, err) < 0)
         return -1;
@@ -125,8 +123,13 @@ static int read_full_blocks(const json_t *object, struct vision_config *c, struc
 {
     json_t *blocks = NULL;
     int got = json_get_array(object, "fullatt_block_indexes", &blocks, err);
-    if (json_require(got, "fullatt_block_indexes", err) < 0)
+    if (got < 0)
         return -1;
+    if (got == 0) { /* transformers' default */
+        for (int32_t block = 7; block <= 31 && block < c->depth; block += 8)
+            c->full_attention_blocks[c->n_full_attention_blocks++] = block;
+        return 0;
+    }
     if (json_array_size(blocks) > MODEL_CONFIG_MAX_FULL_BLOCKS)
         return err_set(err, VLMD_TOO_LARGE, "fullatt_block_indexes", "too many entries");
     for (size_t i = 0; i < json_array_size(blocks); i++) {
@@ -146,6 +149,8 @@ static int check_vision(const struct vision_config *c, struct vlmd_error *err)
     if (c->hidden_size % c->n_heads != 0 || c->hidden_size / c->n_heads % 4 != 0)
         return err_set(err, VLMD_INVALID, "num_heads",
                        "hidden_size / num_heads must be a multiple of 4");
+    if (c->hidden_size / c->n_heads > 1024)
+        return err_set(err, VLMD_INVALID, "num_heads", "hidden_size / num_heads is above 1024");
     if (c->window_size < c->patch_size * c->merge_size)
         return err_set(err, VLMD_INVALID, "window_size",
                        "window_size must be at least patch_size x spatial_merge_size");
@@ -155,15 +160,18 @@ static int check_vision(const struct vision_config *c, struct vlmd_error *err)
 static int read_vision(const json_t *object, struct vision_config *c, struct vlmd_error *err)
 {
     c->in_channels = 3;
+    c->patch_size = 14;
+    c->merge_size = 2;
     c->temporal_patch_size = 2;
+    c->window_size = 112;
     if (dim(object, "depth", LAYERS_MAX, &c->depth, err) < 0 ||
         dim(object, "hidden_size", DIM_MAX, &c->hidden_size, err) < 0 ||
         dim(object, "intermediate_size", DIM_MAX, &c->intermediate_size, err) < 0 ||
         dim(object, "num_heads", 4096, &c->n_heads, err) < 0 ||
         dim(object, "out_hidden_size", DIM_MAX, &c->out_hidden_size, err) < 0 ||
-        dim(object, "patch_size", 256, &c->patch_size, err) < 0 ||
-        dim(object, "spatial_merge_size", 16, &c->merge_size, err) < 0 ||
-        dim(object, "window_size", 1 << 16, &c->window_size, err) < 0)
+        json_get_int32(object, "patch_size", 1, 256, &c->patch_size, err) < 0 ||
+        json_get_int32(object, "spatial_merge_size", 1, 16, &c->merge_size, err) < 0 ||
+        json_get_int32(object, "window_size", 1, 1 << 16, &c->window_size, err) < 0)
         return -1;
     /* transformers says in_channels; Qwen's own files also carry in_chans with the same meaning */
     if (json_get_int32(object, "in_chans", 1, 64, &c->in_channels, err) < 0 ||
@@ -250,6 +258,18 @@ static int read_eos(const json_t *object, struct model_config *c, struct vlmd_er
     return 0;
 }
 
+/* Tied when either nesting says so; older files say it in only one of them. */
+static int read_ties(const json_t *root, const json_t *text, struct text_config *c,
+                     struct vlmd_error *err)
+{
+    bool outer = false, inner = false;
+    if (json_get_bool(root, "tie_word_embeddings", &outer, err) < 0 ||
+        json_get_bool(text, "tie_word_embeddings", &inner, err) < 0)
+        return -1;
+    c->tie_word_embeddings = outer || inner;
+    return 0;
+}
+
 static int read_config(const json_t *root, struct model_config *c, struct vlmd_error *err)
 {
     const char *type = NULL;
@@ -261,7 +281,8 @@ static int read_config(const json_t *root, struct model_config *c, struct vlmd_e
     snprintf(c->model_type, sizeof c->model_type, "%s", type);
     /* mlx-vlm keeps an empty or partial text_config beside a flat configuration */
     bool nested = text && json_object_get(text, "hidden_size");
-    if (json_get_bool(root, "tie_word_embeddings", &c->text.tie_word_embeddings, err) < 0)
+    c->text.rope_theta = vision ? 1000000 : 10000; /* transformers' defaults */
+    if (read_ties(root, text, &c->text, err) < 0)
         return -1;
     if (read_text(nested ? text : root, &c->text, err) < 0) {
         if (nested)
