@@ -57,12 +57,16 @@ struct vlmd_engine_info {
     const char *isa;          /* kernels in use */
     bool has_vision;
     int32_t vocab_size;     /* rows of logits */
-    int32_t context_length; /* max_position_embeddings */
+    int32_t context_length; /* most tokens of one session */
     int32_t hidden_size;
     int32_t batch_tokens; /* most tokens in one step */
     int32_t kv_tokens;    /* capacity of the kv cache in tokens */
-    size_t weight_bytes;  /* mapped weights in use */
+    size_t weight_bytes;  /* mapped checkpoint files */
     size_t kv_bytes;
+    /* What vlmd_image_plan goes by; 0 without vision. */
+    int32_t patch_size, merge_size;
+    int64_t min_pixels, max_pixels;
+    int32_t image_token; /* the placeholder's id; -1 without vision */
 };
 
 /* Opens the checkpoint folder `path` (config.json, tokenizer.json, safetensors). Returns an engine
@@ -122,6 +126,10 @@ void vlmd_session_close(vlmd_session *session); /* gives its kv blocks back */
  * the context length would be exceeded. */
 int vlmd_session_append(vlmd_session *session, const int32_t *tokens, int32_t n_tokens,
                         vlmd_image *const *images, int32_t n_images, struct vlmd_error *err);
+/* Takes kv blocks for n_tokens more tokens than were stepped, so that stepping them cannot run out.
+ * VLMD_NO_MEMORY when there are too few at the moment, VLMD_TOO_LARGE when the whole cache is too
+ * small. */
+int vlmd_session_reserve(vlmd_session *session, int32_t n_tokens, struct vlmd_error *err);
 int32_t vlmd_session_length(const vlmd_session *session);  /* tokens appended */
 int32_t vlmd_session_pending(const vlmd_session *session); /* appended, not yet stepped */
 
