@@ -130,14 +130,16 @@ CMOCKA_LIBS = $(shell $(PKG_CONFIG) --libs cmocka)
 unit_also_media := $(B)/obj/model/patches.o
 
 define unit_rules
-$$(filter $(B)/unit/$1/test_%,$$(UNIT_PROGRAMS)): $(B)/unit/$1/%: tests/unit/$1/%.c $(call archives_of,$1) $$(if $$(filter front,$1 $(below_$1)),$$(filter %.a,$$(LLHTTP_LIB)))
+$$(filter $(B)/unit/$1/test_%,$$(UNIT_PROGRAMS)): $(B)/unit/$1/%: tests/unit/$1/%.c $(call archives_of,$1) $(unit_also_$1) $$(if $$(filter front,$1 $(below_$1)),$$(filter %.a,$$(LLHTTP_LIB)))
 	@mkdir -p $$(@D)
 	$$(CC) $$(ALL_CFLAGS) -Itests -MMD -MP $$(call pkg_cflags,$1) $$(cflags_$1) $$< $(unit_also_$1) -o $$@ $$(ALL_LDFLAGS) $$(call link_group,$$(call archives_of,$1)) $$(call libs_of,$1) $$(CMOCKA_LIBS) -lm
 endef
 $(foreach f,$(FOLDERS),$(eval $(call unit_rules,$(f))))
 
+# UNIT: which of them, e.g. make unit UNIT='backend/cpu/% ipc/test_codec'
+UNIT ?= %
 .PHONY: unit
-unit: $(UNIT_PROGRAMS)
+unit: $(filter $(addprefix $(B)/unit/,$(UNIT)),$(UNIT_PROGRAMS))
 	@tools/run_unit_tests.sh $^
 
 # ---- checks
@@ -152,6 +154,25 @@ format:
 format-check:
 	clang-format --dry-run -Werror $(C_FILES)
 
+# ---- make install PREFIX=/usr DESTDIR=/tmp/package; the program looks for models beside itself and in ../share/vlmd/models
+PREFIX ?= /usr/local
+INSTALL ?= install
+bindir := $(DESTDIR)$(PREFIX)/bin
+mandir := $(DESTDIR)$(PREFIX)/share/man/man1
+modeldir := $(DESTDIR)$(PREFIX)/share/vlmd/models/vlmd-tiny
+.PHONY: install uninstall
+install: $(B)/vlmd $(B)/vlmd.1
+	$(INSTALL) -d $(bindir) $(mandir) $(modeldir)
+	$(INSTALL) -m 755 $(B)/vlmd $(bindir)/vlmd
+	$(INSTALL) -m 644 $(B)/vlmd.1 $(mandir)/vlmd.1
+	$(INSTALL) -m 644 models/vlmd-tiny/* $(modeldir)
+uninstall:
+	rm -f $(bindir)/vlmd $(mandir)/vlmd.1
+	rm -rf $(modeldir)
+	-rmdir $(DESTDIR)$(PREFIX)/share/vlmd/models $(DESTDIR)$(PREFIX)/share/vlmd
+$(B)/vlmd.1: $(B)/vlmd tools/manpage.sh
+	tools/manpage.sh $(B)/vlmd >$@
+
 .PHONY: clean help
 clean:
 	@test ! -d build || find build -mindepth 1 -maxdepth 1 ! -name deps ! -name pypi -exec rm -rf {} +
@@ -162,6 +183,7 @@ help:
 	@echo "make kernels       checks every kernel version against plain C (make kernels-neon: under qemu-user)"
 	@echo "make lint          layers (no upward or sideways include), format-check, file sizes, headers on their own"
 	@echo "make format        clang-format"
+	@echo "make install       program, manual page and the shipped model under PREFIX (/usr/local); make uninstall"
 	@echo "make clean         removes what was built (but not build/deps, which bin/setup fills)"
 
 include $(wildcard tests/kernels/kernels.mk tests/fuzz/fuzz.mk bench/bench.mk)
