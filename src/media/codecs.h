@@ -34,6 +34,5 @@ static inline uint8_t over_white(uint8_t channel, uint8_t alpha)
     return (uint8_t)(((sum >> 8) + sum) >> 8);
 }
 
-/* n pixels of RGBA to RGB over white. Returns MEDIA_FLATTENED if any was not opaque, else 0. The
- * two may be the same memory. */
+/* n pixels of RGBA to RGB over white. Returns MEDIA_FLATTENED if any was not opaque, else 0. */
 unsigned rgba_over_white(const uint8_t *rgba, size_t n, uint8_t *rgb);

@@ -1,5 +1,5 @@
 /* Antialiased bicubic resize of 8-bit RGB, byte for byte what Pillow's Image.resize(size, BICUBIC)
- * gives. Says nothing about which size is wanted: base/smart_resize.h does. */
+ * gives as of Pillow 13.0. Says nothing about which size is wanted: base/smart_resize.h does. */
 #pragma once
 
 #include <stdint.h>

@@ -1,0 +1,196 @@
+#include "media/decode.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "media/codecs.h"
+#include "media/orient.h"
+
+static const struct media_limits defaults = {
+    .bytes = 10000000,
+    .width = 32768,
+    .height = 32768,
+    .pixels = 64 << 20,
+};
+
+struct codec {
+    const char *name;
+    int (*probe)(struct bytes in, struct media_info *info, struct vlmd_error *err);
+    int (*decode)(struct bytes in, struct picture *out, struct vlmd_error *err);
+};
+
+static const struct codec codecs[] = {
+    [MEDIA_UNKNOWN] = {"unknown", NULL, NULL},
+    [MEDIA_JPEG] = {"image/jpeg", jpeg_probe, jpeg_decode},
+    [MEDIA_PNG] = {"image/png", png_probe, png_decode},
+    [MEDIA_GIF] = {"image/gif", gif_probe, gif_decode},
+    [MEDIA_WEBP] = {"image/webp", webp_probe, webp_decode},
+};
+
+/* First bytes, and what they announce. */
+struct signature {
+    size_t offset;
+    size_t len;
+    const char *bytes;
+    const char *name;
+};
+
+static const struct signature refused[] = {
+    {0, 4, "II*\0", "image/tiff"},
+    {0, 4, "MM\0*", "image/tiff"},
+    {0, 4, "II+\0", "image/tiff"},
+    {0, 4, "MM\0+", "image/tiff"},
+    {0, 2, "BM", "image/bmp"},
+    {4, 8, "ftypavif", "image/avif"},
+    {4, 8, "ftypavis", "image/avif"},
+    {4, 8, "ftypheic", "image/heic"},
+    {4, 8, "ftypheix", "image/heic"},
+    {4, 8, "ftyphevc", "image/heic"},
+    {4, 8, "ftypmif1", "image/heif"},
+    {4, 8, "ftypmsf1", "image/heif"},
+    {4, 4, "ftyp", "video/mp4"},
+    {0, 2, "\xFF\x0A", "image/jxl"},
+    {0, 12, "\0\0\0\x0CJXL \r\n\x87\n", "image/jxl"},
+    {0, 12, "\0\0\0\x0CjP  \r\n\x87\n", "image/jp2"},
+    {0, 4, "\xFF\x4F\xFF\x51", "image/jp2"},
+    {0, 4, "\0\0\1\0", "image/x-icon"},
+    {0, 4, "8BPS", "image/vnd.adobe.photoshop"},
+    {0, 4, "\x76\x2F\x31\x01", "image/x-exr"},
+    {0, 4, "qoif", "image/qoi"},
+    {0, 10, "#?RADIANCE", "image/vnd.radiance"},
+    {0, 4, "%PDF", "application/pdf"},
+    {0, 4, "<svg", "image/svg+xml"},
+    {0, 5, "<?xml", "image/svg+xml"},
+    {0, 4, "\x1A\x45\xDF\xA3", "video/webm"},
+};
+
+static bool has(struct bytes in, size_t offset, const char *bytes, size_t len)
+{
+    return in.len >= offset + len && memcmp(in.data + offset, bytes, len) == 0;
+}
+
+enum media_format media_format_of(const uint8_t *bytes, size_t len)
+{
+    struct bytes in = {bytes, len};
+    if (has(in, 0, "\xFF\xD8\xFF", 3))
+        return MEDIA_JPEG;
+    if (has(in, 0, "\x89PNG\r\n\x1A\n", 8))
+        return MEDIA_PNG;
+    if (has(in, 0, "GIF87a", 6) || has(in, 0, "GIF89a", 6))
+        return MEDIA_GIF;
+    if (has(in, 0, "RIFF", 4) && has(in, 8, "WEBP", 4))
+        return MEDIA_WEBP;
+    return MEDIA_UNKNOWN;
+}
+
+const char *media_format_name(enum media_format format)
+{
+    return codecs[format].name;
+}
+
+static int refuse(struct bytes in, struct vlmd_error *err)
+{
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        const struct signature *s = &refused[i];
+        if (has(in, s->offset, s->bytes, s->len))
+            return err_set(err, VLMD_UNSUPPORTED, NULL,
+                           "%s is not supported; send JPEG, PNG, GIF or WebP", s->name);
+    }
+    return err_set(err, VLMD_INVALID, NULL, "these bytes are not a JPEG, PNG, GIF or WebP picture");
+}
+
+static struct media_limits effective(const struct media_limits *wanted)
+{
+    struct media_limits l = wanted ? *wanted : defaults;
+    l.bytes = l.bytes ? l.bytes : defaults.bytes;
+    l.width = l.width ? l.width : defaults.width;
+    l.height = l.height ? l.height : defaults.height;
+    l.pixels = l.pixels ? l.pixels : defaults.pixels;
+    return l;
+}
+
+static int check_size(const struct media_info *info, const struct media_limits *l,
+                      struct vlmd_error *err)
+{
+    if (info->stored_width <= 0 || info->stored_height <= 0)
+        return err_set(err, VLMD_INVALID, NULL, "the picture's header says %d x %d pixels",
+                       info->stored_width, info->stored_height);
+    if (info->width > l->width || info->height > l->height)
+        return err_set(err, VLMD_TOO_LARGE, NULL,
+                       "the picture has %d x %d pixels; at most %d x %d are allowed", info->width,
+                       info->height, l->width, l->height);
+    if ((int64_t)info->width * info->height > l->pixels)
+        return err_set(err, VLMD_TOO_LARGE, NULL,
+                       "the picture has %lld pixels (%d x %d); at most %lld are allowed",
+                       (long long)info->width * info->height, info->width, info->height,
+                       (long long)l->pixels);
+    return 0;
+}
+
+int media_probe(const uint8_t *bytes, size_t len, const struct media_limits *limits,
+                struct media_info *info, struct vlmd_error *err)
+{
+    struct bytes in = {bytes, len};
+    struct media_limits l = effective(limits);
+    *info = (struct media_info){.orientation = 1};
+    if (len == 0)
+        return err_set(err, VLMD_INVALID, NULL, "the picture is empty");
+    if (len > l.bytes)
+        return err_set(err, VLMD_TOO_LARGE, NULL,
+                       "the picture has %zu bytes; at most %zu are allowed", len, l.bytes);
+    info->format = media_format_of(bytes, len);
+    if (info->format == MEDIA_UNKNOWN)
+        return refuse(in, err);
+    if (codecs[info->format].probe(in, info, err) < 0)
+        return -1;
+    bool swap = orient_swaps(info->orientation);
+    info->width = swap ? info->stored_height : info->stored_width;
+    info->height = swap ? info->stored_width : info->stored_height;
+    return check_size(info, &l, err);
+}
+
+int media_decode(const uint8_t *bytes, size_t len, const struct media_limits *limits,
+                 struct picture *out, struct vlmd_error *err)
+{
+    struct bytes in = {bytes, len};
+    *out = (struct picture){0};
+    if (media_probe(bytes, len, limits, &out->info, err) < 0)
+        goto fail;
+    size_t size;
+    if (!checked_mul3((size_t)out->info.width, (size_t)out->info.height, 3, &size)) {
+        err_set(err, VLMD_TOO_LARGE, NULL, "the picture is larger than memory can be");
+        goto fail;
+    }
+    out->rgb = malloc(size);
+    if (!out->rgb) {
+        err_no_memory(err, size);
+        goto fail;
+    }
+    if (codecs[out->info.format].decode(in, out, err) < 0 || orient_apply(out, err) < 0)
+        goto fail;
+    return 0;
+fail:
+    picture_free(out);
+    return -1;
+}
+
+void picture_free(struct picture *picture)
+{
+    free(picture->rgb);
+    *picture = (struct picture){0};
+}
+
+unsigned rgba_over_white(const uint8_t *rgba, size_t n, uint8_t *rgb)
+{
+    unsigned changes = 0;
+    for (size_t i = 0; i < n; i++, rgba += 4, rgb += 3) {
+        uint8_t alpha = rgba[3];
+        if (alpha != 255)
+            changes = MEDIA_FLATTENED;
+        rgb[0] = over_white(rgba[0], alpha);
+        rgb[1] = over_white(rgba[1], alpha);
+        rgb[2] = over_white(rgba[2], alpha);
+    }
+    return changes;
+}

@@ -1,0 +1,197 @@
+/* JPEG through libjpeg-turbo: baseline, progressive and arithmetic; grey, YCbCr, RGB, CMYK, YCCK.
+ * What the library only warns about is decoded, as everybody does; a picture that ends early is
+ * refused, as Pillow does. */
+#include <setjmp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <jpeglib.h>
+
+#include "media/codecs.h"
+#include "media/orient.h"
+
+enum {
+    MAX_SCANS = 500, /* real progressive files have about ten; each costs a pass over all pixels */
+};
+
+/* The library reports errors by a call that must not return, hence the longjmp. It never leaves
+ * this file: begin() to jpeg_destroy_decompress() lie between its ends. */
+struct reader {
+    struct jpeg_decompress_struct jpeg;
+    struct jpeg_error_mgr errors;
+    struct jpeg_source_mgr source;
+    struct jpeg_progress_mgr progress;
+    jmp_buf failed;
+    const char *reason; /* when it is ours and not the library's */
+};
+
+static struct reader *reader_of(j_common_ptr jpeg)
+{
+    return jpeg->client_data;
+}
+
+static void on_error(j_common_ptr jpeg)
+{
+    longjmp(reader_of(jpeg)->failed, 1);
+}
+
+static void on_message(j_common_ptr jpeg, int level)
+{
+    (void)jpeg;
+    (void)level;
+}
+
+static void on_progress(j_common_ptr jpeg)
+{
+    struct reader *r = reader_of(jpeg);
+    if (r->jpeg.input_scan_number <= MAX_SCANS)
+        return;
+    r->reason = "it has too many scans";
+    longjmp(r->failed, 1);
+}
+
+static void source_start(j_decompress_ptr jpeg)
+{
+    (void)jpeg;
+}
+
+/* All bytes were there from the beginning: whoever asks for more has a picture cut short. */
+static boolean source_fill(j_decompress_ptr jpeg)
+{
+    (void)jpeg;
+    return FALSE;
+}
+
+static void source_skip(j_decompress_ptr jpeg, long n)
+{
+    struct jpeg_source_mgr *s = jpeg->src;
+    if (n <= 0)
+        return;
+    size_t step = (size_t)n < s->bytes_in_buffer ? (size_t)n : s->bytes_in_buffer;
+    s->next_input_byte += step;
+    s->bytes_in_buffer -= step;
+}
+
+/* To be called behind setjmp(r->failed). */
+static void begin(struct reader *r, struct bytes in)
+{
+    r->jpeg.err = jpeg_std_error(&r->errors);
+    r->errors.error_exit = on_error;
+    r->errors.emit_message = on_message;
+    r->jpeg.client_data = r;
+    jpeg_create_decompress(&r->jpeg);
+    r->source = (struct jpeg_source_mgr){
+        .next_input_byte = in.data,
+        .bytes_in_buffer = in.len,
+        .init_source = source_start,
+        .fill_input_buffer = source_fill,
+        .skip_input_data = source_skip,
+        .resync_to_restart = jpeg_resync_to_restart,
+        .term_source = source_start,
+    };
+    r->jpeg.src = &r->source;
+    r->progress.progress_monitor = on_progress;
+    r->jpeg.progress = &r->progress;
+}
+
+static int cut_short(struct vlmd_error *err)
+{
+    return err_set(err, VLMD_INVALID, NULL, "the JPEG is cut short");
+}
+
+static int damaged(struct reader *r, struct vlmd_error *err)
+{
+    char text[JMSG_LENGTH_MAX];
+    if (!r->reason)
+        r->errors.format_message((j_common_ptr)&r->jpeg, text);
+    return err_set(err, VLMD_INVALID, NULL, "the JPEG cannot be decoded: %s",
+                   r->reason ? r->reason : text);
+}
+
+/* The first EXIF marker's orientation. */
+static int32_t find_orientation(const struct reader *r)
+{
+    for (jpeg_saved_marker_ptr m = r->jpeg.marker_list; m; m = m->next) {
+        if (m->data_length >= 6 && memcmp(m->data, "Exif\0\0", 6) == 0)
+            return orient_from_exif(m->data, m->data_length);
+    }
+    return 1;
+}
+
+static int read_header(struct reader *r, struct bytes in, struct media_info *info,
+                       struct vlmd_error *err)
+{
+    begin(r, in);
+    jpeg_save_markers(&r->jpeg, JPEG_APP0 + 1, 0xFFFF);
+    if (jpeg_read_header(&r->jpeg, TRUE) != JPEG_HEADER_OK)
+        return cut_short(err);
+    info->stored_width = (int32_t)r->jpeg.image_width;
+    info->stored_height = (int32_t)r->jpeg.image_height;
+    info->orientation = find_orientation(r);
+    return 0;
+}
+
+int jpeg_probe(struct bytes in, struct media_info *info, struct vlmd_error *err)
+{
+    struct reader r = {0};
+    int result;
+    if (setjmp(r.failed))
+        result = damaged(&r, err);
+    else
+        result = read_header(&r, in, info, err);
+    jpeg_destroy_decompress(&r.jpeg);
+    return result;
+}
+
+/* Inks are stored inverted, as Adobe's programs write them and all others learnt to: 255 is no
+ * ink. */
+static void cmyk_to_rgb(const uint8_t *cmyk, int32_t n, uint8_t *rgb)
+{
+    for (int32_t i = 0; i < n; i++, cmyk += 4) {
+        for (int c = 0; c < 3; c++) {
+            unsigned light = cmyk[3];
+            unsigned ink = (255u - cmyk[c]) * light + 128u;
+            *rgb++ = (uint8_t)(light - (((ink >> 8) + ink) >> 8));
+        }
+    }
+}
+
+static int read_rows(struct reader *r, struct picture *out, struct vlmd_error *err)
+{
+    struct jpeg_decompress_struct *jpeg = &r->jpeg;
+    bool inks = jpeg->num_components == 4;
+    if (!inks && jpeg->num_components != 1 && jpeg->num_components != 3)
+        return err_set(err, VLMD_UNSUPPORTED, NULL, "a JPEG of %d components is not supported",
+                       jpeg->num_components);
+    jpeg->out_color_space = inks ? JCS_CMYK : JCS_RGB;
+    if (!jpeg_start_decompress(jpeg))
+        return cut_short(err);
+    int32_t width = (int32_t)jpeg->output_width;
+    JSAMPARRAY cmyk = NULL;
+    if (inks)
+        cmyk = jpeg->mem->alloc_sarray((j_common_ptr)jpeg, JPOOL_IMAGE, jpeg->output_width * 4, 1);
+    while (jpeg->output_scanline < jpeg->output_height) {
+        uint8_t *row = out->rgb + (size_t)jpeg->output_scanline * (size_t)width * 3;
+        if (jpeg_read_scanlines(jpeg, inks ? cmyk : &row, 1) != 1)
+            return cut_short(err);
+        if (inks)
+            cmyk_to_rgb(cmyk[0], width, row);
+    }
+    if (!jpeg_finish_decompress(jpeg))
+        return cut_short(err);
+    out->changes |= inks ? MEDIA_FROM_CMYK : 0;
+    return 0;
+}
+
+int jpeg_decode(struct bytes in, struct picture *out, struct vlmd_error *err)
+{
+    struct reader r = {0};
+    struct media_info again;
+    int result;
+    if (setjmp(r.failed))
+        result = damaged(&r, err);
+    else if ((result = read_header(&r, in, &again, err)) == 0)
+        result = read_rows(&r, out, err);
+    jpeg_destroy_decompress(&r.jpeg);
+    return result;
+}
