@@ -91,6 +91,10 @@ MACHINE := $(shell $(CC) -dumpmachine | cut -d- -f1)
 ISA_avx2 := $(if $(filter x86_64,$(MACHINE)),-mavx2 -mfma -mf16c -mbmi2)
 isa_flags = $(ISA_$(firstword $(subst _, ,$(notdir $1))))
 
+# Short lines instead of whole commands; make V=1 shows those.
+Q := $(if $(V),,@)
+say = $(if $(V),,@echo "  $1")
+
 .PHONY: all
 all: $(B)/vlmd
 
@@ -101,25 +105,28 @@ $$(objects_$1): extra_cflags = $$(call pkg_cflags,$1) $$(cflags_$1)
 $(call archive,$1): $$(objects_$1)
 	@mkdir -p $$(@D)
 	@rm -f $$@
-	$$(AR) rcs $$@ $$^
+	$$(Q)$$(AR) rcs $$@ $$^
 endef
 $(foreach f,$(FOLDERS),$(eval $(call folder_rules,$(f))))
 
 $(B)/obj/%.o: src/%.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(call isa_flags,$<) $(extra_cflags) -MMD -MP -c $< -o $@
+	$(call say,CC $<)
+	$(Q)$(CC) $(ALL_CFLAGS) $(call isa_flags,$<) $(extra_cflags) -MMD -MP -c $< -o $@
 
 $(B)/vlmd: $(B)/obj/main.o $(call archives_of,cli) $(filter %.a,$(LLHTTP_LIB))
-	$(CC) $(ALL_LDFLAGS) $< $(call link_group,$(call archives_of,cli)) $(call libs_of,cli) -o $@
+	$(call say,LD $@)
+	$(Q)$(CC) $(ALL_LDFLAGS) $< $(call link_group,$(call archives_of,cli)) $(call libs_of,cli) -o $@
 
 $(B)/lib/llhttp.a: $(LLHTTP_OBJECTS)
 	@test -n "$^" || { echo "llhttp is missing: run bin/setup" >&2; exit 1; }
 	@mkdir -p $(@D)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(Q)$(AR) rcs $@ $^
 $(B)/obj/llhttp/%.o: $(LLHTTP_SOURCE)/src/%.c
 	@mkdir -p $(@D)
-	$(CC) -O2 -g -fPIE $(filter -fsanitize%,$(OPT)) -I$(LLHTTP_SOURCE)/include -c $< -o $@
+	$(call say,CC $<)
+	$(Q)$(CC) -O2 -g -fPIE $(filter -fsanitize%,$(OPT)) -I$(LLHTTP_SOURCE)/include -c $< -o $@
 
 # ---- unit tests: tests/unit/<folder>/test_*.c, one program each
 UNIT_SOURCES := $(sort $(wildcard tests/unit/*/test_*.c tests/unit/*/*/test_*.c))
@@ -132,7 +139,8 @@ unit_also_media := $(B)/obj/model/patches.o
 define unit_rules
 $$(filter $(B)/unit/$1/test_%,$$(UNIT_PROGRAMS)): $(B)/unit/$1/%: tests/unit/$1/%.c $(call archives_of,$1) $(unit_also_$1) $$(if $$(filter front,$1 $(below_$1)),$$(filter %.a,$$(LLHTTP_LIB)))
 	@mkdir -p $$(@D)
-	$$(CC) $$(ALL_CFLAGS) -Itests -MMD -MP $$(call pkg_cflags,$1) $$(cflags_$1) $$< $(unit_also_$1) -o $$@ $$(ALL_LDFLAGS) $$(call link_group,$$(call archives_of,$1)) $$(call libs_of,$1) $$(CMOCKA_LIBS) -lm
+	$$(call say,CC $$<)
+	$$(Q)$$(CC) $$(ALL_CFLAGS) -Itests -MMD -MP $$(call pkg_cflags,$1) $$(cflags_$1) $$< $(unit_also_$1) -o $$@ $$(ALL_LDFLAGS) $$(call link_group,$$(call archives_of,$1)) $$(call libs_of,$1) $$(CMOCKA_LIBS) -lm
 endef
 $(foreach f,$(FOLDERS),$(eval $(call unit_rules,$(f))))
 

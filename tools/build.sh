@@ -10,7 +10,7 @@ jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 # With many processors and little memory the compilers would not fit.
 [ "$jobs" -gt 32 ] && jobs=32
 
-total=$(make -n "$@" 2>/dev/null | grep -c -e ' -c ' -e ' -o build/unit/')
+total=$(make -n "$@" 2>/dev/null | grep -c '^echo "  CC ')
 if [ "$total" -gt 0 ]; then
     echo "build: $total files to compile, $jobs at a time"
 fi
@@ -26,7 +26,7 @@ fi
     while IFS= read -r line; do
         printf '%s\n' "$line" >>"$log"
         last=$line
-        case $line in *" -c "* | *" -o build/unit/"*) ;; *) continue ;; esac
+        case $line in "  CC "*) ;; *) continue ;; esac
         count=$((count + 1))
         [ "$count" -gt "$total" ] && total=$count
         if [ -t 1 ]; then
