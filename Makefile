@@ -19,12 +19,13 @@ OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize
 else ifeq ($(SAN),thread)
 OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=thread -ffp-contract=off
 else
-STD += -D_FORTIFY_SOURCE=2
+STD += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 endif
+comma := ,
 HARDEN := -fstack-protector-strong -fPIE
 CFLAGS ?=
 ALL_CFLAGS := $(STD) $(WARN) $(OPT) $(HARDEN) -Iinclude -Isrc $(CFLAGS)
-ALL_LDFLAGS := $(filter -fsanitize%,$(OPT)) -pie $(LDFLAGS)
+ALL_LDFLAGS := $(filter -fsanitize%,$(OPT)) -pie $(if $(filter Linux,$(shell uname -s)),-Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now) $(LDFLAGS)
 
 # ---- the folders of src/, and what each may be linked with (the include rules are in tools/layers.sh)
 FOLDERS := base format tokenizer media chat ipc ops backend/cpu model engine worker front cli
