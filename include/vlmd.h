@@ -77,10 +77,16 @@ void vlmd_engine_close(
     vlmd_engine *engine); /* NULL is fine; all sessions and images must be gone */
 const struct vlmd_engine_info *vlmd_engine_info(const vlmd_engine *engine);
 
-/* Tokens. Text is UTF-8. When `special` is false, names of special tokens in the text are plain
- * text. Appends at most `cap` ids to `out`; returns the number of ids the text has (call again with
- * more room if it exceeds cap), -1 with *err. */
-int64_t vlmd_tokenize(const vlmd_engine *engine, const char *text, size_t len, bool special,
+/* Tokens. Text is UTF-8. A text may come in parts of different trust: names of special tokens
+ * become those tokens only inside parts that say so and are plain text elsewhere, and ordinary text
+ * is cut into tokens as if the parts were one. Writes at most `cap` ids to `out`; returns the
+ * number of ids the text has (call again with more room if it exceeds cap), -1 with *err. */
+struct vlmd_text_part {
+    const char *text;
+    size_t len;
+    bool special; /* special tokens are recognised */
+};
+int64_t vlmd_tokenize(const vlmd_engine *engine, const struct vlmd_text_part *parts, size_t n_parts,
                       int32_t *out, size_t cap, struct vlmd_error *err);
 /* The bytes of one token (not always whole UTF-8); empty for special tokens. Owned by the engine.
  */

@@ -1,4 +1,4 @@
-/* Opening and closing of an engine, what it says of itself, and its tokenizer. */
+/* Opening and closing of an engine, and what it says of itself and its vocabulary. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -130,12 +130,6 @@ void vlmd_engine_close(vlmd_engine *e)
 const struct vlmd_engine_info *vlmd_engine_info(const vlmd_engine *e)
 {
     return &e->info;
-}
-
-int64_t vlmd_tokenize(const vlmd_engine *e, const char *text, size_t len, bool special,
-                      int32_t *out, size_t cap, struct vlmd_error *err)
-{
-    return tokenizer_encode(e->tokenizer, text, len, special, out, cap, err);
 }
 
 const char *vlmd_token_bytes(const vlmd_engine *e, int32_t token, size_t *len)

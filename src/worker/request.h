@@ -1,0 +1,55 @@
+/* One request's life inside the worker: prompt, images, session, sampler and text, from its arrival
+ * to its one final event. */
+#pragma once
+
+#include "worker/scheduler.h"
+
+enum request_phase {
+    REQUEST_WAITING,
+    REQUEST_VISION,  /* admitted; images remain to be encoded */
+    REQUEST_PREFILL, /* pending prompt tokens */
+    REQUEST_DECODE,  /* one pending token */
+};
+
+struct request {
+    uint64_t id;
+    enum request_phase phase;
+    bool cancelled;
+
+    int32_t *tokens;
+    int32_t n_tokens;
+    struct scheduler_image *images;
+    int32_t n_images;
+    void (*release)(void *owner);
+    void *owner;
+
+    int32_t max_tokens; /* resolved: at least 1 */
+    int32_t completion_tokens;
+
+    vlmd_sampler *sampler;
+    vlmd_text_stream *stream;
+    vlmd_session *session;   /* from admission on */
+    vlmd_image **embeddings; /* n_images; NULL until encoded */
+    int32_t n_encoded;
+
+    double arrived, admitted, prefill_began, decode_began; /* monotonic seconds */
+    double vision_seconds;
+
+    struct request *next; /* in the scheduler's list */
+};
+
+/* NULL with *err; the pixels then were released. */
+struct request *request_open(vlmd_engine *engine, const struct scheduler_request *from,
+                             struct vlmd_error *err);
+void request_close(struct request *r);
+
+/* Opens the session and takes kv blocks for the prompt and the first part of the answer.
+ * VLMD_NO_MEMORY: try again when others have ended. */
+int request_admit(struct request *r, vlmd_engine *engine, struct vlmd_error *err);
+/* Encodes the next image; after the last one the prompt is appended to the session and the phase is
+ * REQUEST_PREFILL. */
+int request_encode_image(struct request *r, vlmd_engine *engine, vlmd_cancel_fn cancel,
+                         void *cancel_context, struct vlmd_error *err);
+
+double request_now(void); /* monotonic seconds */
+struct scheduler_result request_result(const struct request *r, enum scheduler_finish finish);
