@@ -1,0 +1,14 @@
+# build/parity: the engine against transformers' numbers (tests/parity/engine, made by tools/fixtures/engine.py).
+#   make parity                  every fixture, with plain C and with the machine's own kernels
+#   make parity ISA="c avx2"     these instruction sets
+PARITY_FIXTURES = $(sort $(dir $(wildcard tests/parity/engine/*/manifest.json)))
+ISA ?= c auto
+
+$(B)/parity: $(wildcard tests/parity/engine/*.c) $(call archives_of,engine)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Itests $(call pkg_cflags,base) $(filter %.c,$^) -o $@ $(ALL_LDFLAGS) -Wl,--start-group $(call archives_of,engine) -Wl,--end-group $(call libs_of,engine) -lm
+$(B)/parity: $(wildcard tests/parity/engine/*.h) include/vlmd.h
+
+.PHONY: parity
+parity: $(B)/parity
+	@status=0; for isa in $(ISA); do $(B)/parity --isa $$isa $(PARITY_FIXTURES) || status=1; done; exit $$status
