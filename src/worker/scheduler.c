@@ -117,8 +117,8 @@ static void end_cancelled(struct scheduler *s)
 static bool work_is_unwanted(void *context)
 {
     struct scheduler *s = context;
-    s->events.poll(s->events.context);
-    return s->working && s->working->cancelled;
+    bool over = s->events.poll(s->events.context);
+    return over || (s->working && s->working->cancelled);
 }
 
 /* ---- admission */

@@ -42,8 +42,8 @@ struct scheduler_events {
     void (*done)(void *context, uint64_t id, const struct scheduler_result *result);
     void (*failed)(void *context, uint64_t id, const struct vlmd_error *error);
     /* Called often during long work; looks for cancellations and may call scheduler_cancel and
-     * scheduler_submit. */
-    void (*poll)(void *context);
+     * scheduler_submit. True: nobody wants any of the work any more. */
+    bool (*poll)(void *context);
 };
 
 struct scheduler_request {

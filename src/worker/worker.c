@@ -1,0 +1,356 @@
+/* The worker role: the front's messages in, the scheduler's events out. */
+#include "worker/worker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "ipc/channel.h"
+#include "worker/prompt.h"
+#include "worker/scheduler.h"
+
+struct worker {
+    struct channel *channel;
+    vlmd_engine *engine;
+    struct prompt_maker *prompts;
+    struct scheduler *scheduler;
+    bool over; /* the front is gone or broke the rules */
+};
+
+/* ---- to the front */
+
+/* A front that cannot be reached ends the worker at the next turn. */
+static void send(struct worker *w, struct ipc_message *message)
+{
+    struct vlmd_error err;
+    if (w->over || channel_send(w->channel, message, &err) == 0)
+        return;
+    log_write(LOG_ERROR, "cannot reach the front: %s", err.text);
+    w->over = true;
+}
+
+static void send_error(struct worker *w, uint64_t id, const struct vlmd_error *error)
+{
+    struct ipc_message message = {
+        .type = IPC_ERROR,
+        .error = {id, error->code, ipc_string(error->field), ipc_string(error->text)},
+    };
+    send(w, &message);
+}
+
+static void on_started(void *context, uint64_t id, int32_t prompt_tokens)
+{
+    struct ipc_message message = {.type = IPC_STARTED, .started = {id, prompt_tokens}};
+    send(context, &message);
+}
+
+static void on_text(void *context, uint64_t id, const char *text, size_t len, int32_t tokens)
+{
+    struct ipc_message message = {.type = IPC_TEXT, .text = {id, {text, len}, tokens}};
+    send(context, &message);
+}
+
+static void on_done(void *context, uint64_t id, const struct scheduler_result *result)
+{
+    static const uint8_t reasons[] = {
+        [SCHEDULER_STOP] = IPC_FINISH_STOP,
+        [SCHEDULER_LENGTH] = IPC_FINISH_LENGTH,
+        [SCHEDULER_CANCELLED] = IPC_FINISH_CANCELLED,
+    };
+    struct ipc_message message = {
+        .type = IPC_DONE,
+        .done =
+            {
+                .id = id,
+                .reason = reasons[result->finish],
+                .prompt_tokens = result->prompt_tokens,
+                .completion_tokens = result->completion_tokens,
+                .queue_seconds = (float)result->queue_seconds,
+                .vision_seconds = (float)result->vision_seconds,
+                .prefill_seconds = (float)result->prefill_seconds,
+                .decode_seconds = (float)result->decode_seconds,
+            },
+    };
+    send(context, &message);
+}
+
+static void on_failed(void *context, uint64_t id, const struct vlmd_error *error)
+{
+    send_error(context, id, error);
+}
+
+/* ---- from the front */
+
+/* Pixels of one request, in the worker's own memory: what the sender does to its descriptors
+ * afterwards does not matter. */
+struct pixels {
+    int32_t n;
+    struct scheduler_image images[IPC_MAX_IMAGES];
+};
+
+static void pixels_free(void *owner)
+{
+    struct pixels *p = owner;
+    if (!p)
+        return;
+    for (int32_t i = 0; i < p->n; i++)
+        free((uint8_t *)(uintptr_t)p->images[i].rgb);
+    free(p);
+}
+
+static uint8_t *read_pixels(int fd, size_t bytes, struct vlmd_error *err)
+{
+    uint8_t *rgb = malloc(bytes);
+    if (!rgb) {
+        err_no_memory(err, bytes);
+        return NULL;
+    }
+    for (size_t got = 0; got < bytes;) {
+        ssize_t n = pread(fd, rgb + got, bytes - got, (off_t)got);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            free(rgb);
+            err_set(err, VLMD_INTERNAL, "image", "an image's pixels did not arrive whole");
+            return NULL;
+        }
+        got += (size_t)n;
+    }
+    return rgb;
+}
+
+/* Also counts the tokens that each image will have. */
+static struct pixels *take_pixels(const struct worker *w, const struct ipc_generate *g,
+                                  int32_t *image_tokens, struct vlmd_error *err)
+{
+    const struct vlmd_engine_info *info = vlmd_engine_info(w->engine);
+    struct pixels *p = calloc(1, sizeof *p);
+    if (!p) {
+        err_no_memory(err, sizeof *p);
+        return NULL;
+    }
+    int32_t factor = info->patch_size * info->merge_size;
+    for (uint32_t i = 0; i < g->n_images; i++) {
+        const struct ipc_image *image = &g->images[i];
+        size_t bytes = (size_t)image->width * (size_t)image->height * 3;
+        if (!info->has_vision || bytes == 0 || image->width % factor || image->height % factor) {
+            err_set(err, info->has_vision ? VLMD_INTERNAL : VLMD_UNSUPPORTED, "image_url",
+                    info->has_vision ? "an image has no planned size"
+                                     : "this model reads text only");
+            goto fail;
+        }
+        uint8_t *rgb = read_pixels(image->rgb, bytes, err);
+        if (!rgb)
+            goto fail;
+        p->images[p->n++] = (struct scheduler_image){rgb, image->width, image->height};
+        image_tokens[i] = (image->width / factor) * (image->height / factor);
+    }
+    return p;
+fail:
+    pixels_free(p);
+    return NULL;
+}
+
+static void generate(struct worker *w, const struct ipc_generate *g)
+{
+    struct vlmd_error err;
+    int32_t image_tokens[IPC_MAX_IMAGES];
+    const char *stops[IPC_MAX_STOPS];
+    struct prompt prompt;
+    struct pixels *pixels = take_pixels(w, g, image_tokens, &err);
+    if (!pixels) {
+        send_error(w, g->id, &err);
+        return;
+    }
+    if (prompt_make(w->prompts, g->messages.data, g->messages.len, g->tools.data, g->tools.len,
+                    image_tokens, pixels->n, &prompt, &err) < 0) {
+        pixels_free(pixels);
+        send_error(w, g->id, &err);
+        return;
+    }
+    for (uint32_t i = 0; i < g->n_stops; i++)
+        stops[i] = g->stops[i].data;
+    struct scheduler_request request = {
+        .id = g->id,
+        .tokens = prompt.tokens,
+        .n_tokens = prompt.n_tokens,
+        .images = pixels->images,
+        .n_images = pixels->n,
+        .release = pixels_free,
+        .owner = pixels,
+        .sampling =
+            {
+                .temperature = g->temperature,
+                .top_p = g->top_p,
+                .top_k = g->top_k,
+                .min_p = g->min_p,
+                .repetition_penalty = g->repetition_penalty,
+                .presence_penalty = g->presence_penalty,
+                .frequency_penalty = g->frequency_penalty,
+                .seed = g->seed,
+            },
+        .max_tokens = g->max_tokens,
+        .stops = stops,
+        .n_stops = g->n_stops,
+    };
+    if (scheduler_submit(w->scheduler, &request, &err) < 0)
+        send_error(w, g->id, &err);
+    prompt_free(&prompt);
+}
+
+static void handle(struct worker *w, const struct ipc_message *message)
+{
+    struct ipc_message pong = {.type = IPC_PONG};
+    switch (message->type) {
+    case IPC_GENERATE:
+        generate(w, &message->generate);
+        break;
+    case IPC_CANCEL:
+        scheduler_cancel(w->scheduler, message->cancel.id);
+        break;
+    case IPC_PING:
+        pong.pong.number = message->ping.number;
+        send(w, &pong);
+        break;
+    default: /* WELCOME; the channel lets nothing else through */
+        break;
+    }
+}
+
+/* Handles what has arrived; waits for something first when `wait`. */
+static void receive(struct worker *w, bool wait)
+{
+    struct vlmd_error err;
+    struct ipc_message *message;
+    int alive = channel_wait(w->channel, wait ? -1 : 0, &err);
+    int got;
+    while ((got = channel_next(w->channel, &message, &err)) == 1) {
+        handle(w, message);
+        ipc_message_free(message);
+    }
+    if (alive < 0 || got < 0)
+        log_write(LOG_ERROR, "the front's channel failed: %s", err.text);
+    if (alive <= 0 || got < 0)
+        w->over = true;
+}
+
+static bool on_poll(void *context)
+{
+    struct worker *w = context;
+    if (!w->over)
+        receive(w, false);
+    return w->over;
+}
+
+/* ---- life */
+
+static void send_ready(struct worker *w)
+{
+    const struct vlmd_engine_info *info = vlmd_engine_info(w->engine);
+    struct ipc_message message = {
+        .type = IPC_READY,
+        .ready =
+            {
+                .architecture = ipc_string(info->architecture),
+                .isa = ipc_string(info->isa),
+                .has_vision = info->has_vision,
+                .context_length = info->context_length,
+                .kv_tokens = info->kv_tokens,
+                .weight_bytes = info->weight_bytes,
+                .patch_size = info->patch_size,
+                .merge_size = info->merge_size,
+                .min_pixels = (uint64_t)info->min_pixels,
+                .max_pixels = (uint64_t)info->max_pixels,
+            },
+    };
+    send(w, &message);
+}
+
+static int load(struct worker *w, const struct worker_options *options, struct vlmd_error *err)
+{
+    const struct vlmd_engine_options engine_options = {
+        .threads = options->threads,
+        .kv_tokens = options->kv_tokens,
+        .batch_tokens = options->batch_tokens,
+        .isa = options->isa,
+    };
+    const struct scheduler_events events = {
+        .context = w,
+        .started = on_started,
+        .text = on_text,
+        .done = on_done,
+        .failed = on_failed,
+        .poll = on_poll,
+    };
+    w->engine = vlmd_engine_open(options->model, &engine_options, err);
+    if (!w->engine)
+        return -1;
+    w->prompts = prompt_maker_open(w->engine, options->model, err);
+    if (!w->prompts)
+        return -1;
+    w->scheduler = scheduler_open(w->engine, &events, err);
+    return w->scheduler ? 0 : -1;
+}
+
+static void unload(struct worker *w)
+{
+    scheduler_close(w->scheduler);
+    prompt_maker_close(w->prompts);
+    vlmd_engine_close(w->engine);
+}
+
+static void greet(struct worker *w)
+{
+    struct ipc_message hello = {.type = IPC_HELLO, .hello = {IPC_VERSION}};
+    struct ipc_message loading = {.type = IPC_LOADING};
+    loading.loading.text = ipc_string("opening the checkpoint");
+    send(w, &hello);
+    send(w, &loading);
+}
+
+static int refuse(struct worker *w, const struct vlmd_error *error)
+{
+    struct ipc_message failed = {
+        .type = IPC_FAILED,
+        .failed = {error->code, ipc_string(error->field), ipc_string(error->text)},
+    };
+    struct vlmd_error err;
+    send(w, &failed);
+    while (!w->over && channel_wants_write(w->channel))
+        if (channel_wait(w->channel, -1, &err) <= 0)
+            break;
+    return 1;
+}
+
+static void serve(struct worker *w)
+{
+    send_ready(w);
+    while (!w->over) {
+        receive(w, scheduler_idle(w->scheduler));
+        if (!w->over)
+            scheduler_turn(w->scheduler);
+    }
+}
+
+int worker_main(int channel_fd, const struct worker_options *options)
+{
+    struct vlmd_error err;
+    struct worker w = {0};
+    int status = 0;
+    log_set_role("worker");
+    w.channel = channel_open(channel_fd, IPC_BY_WORKER, IPC_BY_FRONT, &err);
+    if (!w.channel) {
+        log_write(LOG_ERROR, "%s", err.text);
+        return 1;
+    }
+    greet(&w);
+    if (load(&w, options, &err) < 0)
+        status = refuse(&w, &err);
+    else
+        serve(&w);
+    unload(&w);
+    channel_close(w.channel);
+    return status;
+}
