@@ -68,3 +68,10 @@ int32_t vlmd_image_tokens(const vlmd_image *image)
 {
     return image->grid.rows * image->grid.cols;
 }
+
+void vlmd_image_read(const vlmd_image *image, float *out)
+{
+    struct backend *be = image->engine->be;
+    size_t count = (size_t)vlmd_image_tokens(image) * (size_t)image->embeddings.cols;
+    be->ops->download(be, out, image->embeddings.data, count * sizeof(float));
+}
