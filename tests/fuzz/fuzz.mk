@@ -1,11 +1,12 @@
 # Fuzz targets: tests/fuzz/fuzz_<folder>.c or fuzz_<folder>_<name>.c, each with LLVMFuzzerTestOneInput, linked with the archives that
 # <folder> may stand on, all of it built by clang with the fuzzer's and the sanitizers' instrumentation into build/fuzz.
 #
-#   make fuzz FUZZ_SECONDS=10        builds all and runs each over tests/fuzz/corpus/<target> and tests/fuzz/regression/<target>
+#   make fuzz FUZZ_SECONDS=10        builds all and runs each over tests/fuzz/corpus/<name> and tests/fuzz/regression/<name>,
+#                                    <name> being the target's without fuzz_
 #   make fuzz-build                  only builds
 #   make build/fuzz/fuzz_tokenizer   builds one
 #
-# What a run finds is written to build/fuzz/found; once mended, the input goes to tests/fuzz/regression/<target>.
+# What a run finds is written to build/fuzz/found; once mended, the input goes to tests/fuzz/regression/<name>.
 
 FUZZ_SECONDS ?= 10
 FUZZ_CC ?= clang
@@ -53,7 +54,7 @@ fuzz-build: $(addprefix $(FUZZ_OUT)/,$(FUZZ_TARGETS))
 fuzz: fuzz-build
 	@status=0; for target in $(FUZZ_TARGETS); do \
 	    mkdir -p $(FUZZ_OUT)/corpus/$$target $(FUZZ_OUT)/found; \
-	    seeds=; for folder in tests/fuzz/corpus/$$target tests/fuzz/regression/$$target; do test -d $$folder && seeds="$$seeds $$folder"; done; \
+	    seeds=; for folder in tests/fuzz/corpus/$${target#fuzz_} tests/fuzz/regression/$${target#fuzz_}; do test -d $$folder && seeds="$$seeds $$folder"; done; \
 	    dictionary=; test -f tests/fuzz/$$target.dict && dictionary=-dict=tests/fuzz/$$target.dict; \
 	    echo "fuzz: $$target, $(FUZZ_SECONDS) s"; \
 	    log=$(FUZZ_OUT)/$$target.log; \
