@@ -57,6 +57,7 @@ first_package = $(firstword $(foreach p,$1,$(shell $(PKG_CONFIG) --exists $p 2>/
 
 packages_base := jansson libcrypto
 packages_tokenizer := libpcre2-8 libutf8proc
+packages_chat := libutf8proc
 packages_media := libjpeg $(call first_package,spng libspng) libwebp libwebpdemux $(call first_package,libgif) $(if $(filter Linux,$(SYSTEM)),libseccomp)
 packages_front := libuv
 libs_base := -lm
