@@ -1,5 +1,6 @@
 #include "base/json.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,9 +83,12 @@ int json_get_float(const json_t *object, const char *key, float *out, struct vlm
 {
     double wide;
     int got = json_get_double(object, key, &wide, err);
-    if (got == 1)
-        *out = (float)wide;
-    return got;
+    if (got != 1)
+        return got;
+    if (fabs(wide) > FLT_MAX)
+        return wrong_type(err, key, "a number that single precision can hold");
+    *out = (float)wide;
+    return 1;
 }
 
 int json_get_bool(const json_t *object, const char *key, bool *out, struct vlmd_error *err)
