@@ -1,7 +1,28 @@
 #include "backend/cpu/kernels.h"
 
+#if defined(__AVX2__)
+#include "backend/cpu/simd_attention.h"
+#include "backend/cpu/simd_linear.h"
+#include "backend/cpu/simd_rows.h"
+
+bool kernels_avx2(struct cpu_kernels *k)
+{
+    if (!cpuid_has_avx2())
+        return false;
+    k->name = "avx2";
+    k->linear_prepare = simd_linear_prepare;
+    k->linear_rows = simd_linear_rows;
+    k->rms_norm = simd_rms_norm;
+    k->add = simd_add;
+    k->silu_mul = simd_silu_mul;
+    k->rope = simd_rope;
+    k->attention = simd_attention;
+    return true;
+}
+#else
 bool kernels_avx2(struct cpu_kernels *k)
 {
     (void)k;
     return false;
 }
+#endif

@@ -1,7 +1,27 @@
 #include "backend/cpu/kernels.h"
 
+#if defined(__aarch64__) && defined(__ARM_NEON)
+#include "backend/cpu/simd_attention.h"
+#include "backend/cpu/simd_linear.h"
+#include "backend/cpu/simd_rows.h"
+
+/* Every AArch64 processor has it. */
+bool kernels_neon(struct cpu_kernels *k)
+{
+    k->name = "neon";
+    k->linear_prepare = simd_linear_prepare;
+    k->linear_rows = simd_linear_rows;
+    k->rms_norm = simd_rms_norm;
+    k->add = simd_add;
+    k->silu_mul = simd_silu_mul;
+    k->rope = simd_rope;
+    k->attention = simd_attention;
+    return true;
+}
+#else
 bool kernels_neon(struct cpu_kernels *k)
 {
     (void)k;
     return false;
 }
+#endif

@@ -1,0 +1,191 @@
+/* simd.h in AVX2, FMA and F16C. */
+#pragma once
+
+#include <immintrin.h>
+
+typedef __m256 v8;
+typedef __m256i v8u; /* eight uint32 */
+
+SIMD_INLINE v8 v8_zero(void)
+{
+    return _mm256_setzero_ps();
+}
+
+SIMD_INLINE v8 v8_set1(float x)
+{
+    return _mm256_set1_ps(x);
+}
+
+/* p[0] in lanes 0 to 3, p[1] in lanes 4 to 7 */
+SIMD_INLINE v8 v8_load_halves(const float *p)
+{
+    return _mm256_set_m128(_mm_set1_ps(p[1]), _mm_set1_ps(p[0]));
+}
+
+SIMD_INLINE v8 v8_load(const float *p)
+{
+    return _mm256_loadu_ps(p);
+}
+
+SIMD_INLINE void v8_store(float *p, v8 v)
+{
+    _mm256_storeu_ps(p, v);
+}
+
+SIMD_INLINE v8 v8_add(v8 a, v8 b)
+{
+    return _mm256_add_ps(a, b);
+}
+
+SIMD_INLINE v8 v8_sub(v8 a, v8 b)
+{
+    return _mm256_sub_ps(a, b);
+}
+
+SIMD_INLINE v8 v8_mul(v8 a, v8 b)
+{
+    return _mm256_mul_ps(a, b);
+}
+
+SIMD_INLINE v8 v8_div(v8 a, v8 b)
+{
+    return _mm256_div_ps(a, b);
+}
+
+/* a b + c */
+SIMD_INLINE v8 v8_fma(v8 a, v8 b, v8 c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
+
+/* A NaN in b is the result. */
+SIMD_INLINE v8 v8_max(v8 a, v8 b)
+{
+    return _mm256_max_ps(a, b);
+}
+
+SIMD_INLINE v8 v8_min(v8 a, v8 b)
+{
+    return _mm256_min_ps(a, b);
+}
+
+SIMD_INLINE v8 v8_round(v8 v)
+{
+    return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+/* 2^n for whole n in [-126, 127] */
+SIMD_INLINE v8 v8_power_of_two(v8 n)
+{
+    __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23));
+}
+
+/* The sums of a, b, c and d, each ((0 + 1) + (2 + 3)) + ((4 + 5) + (6 + 7)). */
+SIMD_INLINE void v8_store_sums4(float *out, v8 a, v8 b, v8 c, v8 d)
+{
+    __m256 pairs = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+    _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps(pairs, 1)));
+}
+
+SIMD_INLINE float v8_sum(v8 v)
+{
+    float sums[4];
+    v8_store_sums4(sums, v, v, v, v);
+    return sums[0];
+}
+
+SIMD_INLINE float v8_greatest(v8 v)
+{
+    __m128 m = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    m = _mm_max_ps(m, _mm_movehl_ps(m, m));
+    return _mm_cvtss_f32(_mm_max_ss(m, _mm_shuffle_ps(m, m, 1)));
+}
+
+SIMD_INLINE v8 v8_load_bf16(const void *p)
+{
+    __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(p));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+}
+
+SIMD_INLINE v8 v8_load_f16(const void *p)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128(p));
+}
+
+SIMD_INLINE v8u v8u_load(const void *p)
+{
+    return _mm256_loadu_si256(p);
+}
+
+SIMD_INLINE v8u v8u_set1(uint32_t x)
+{
+    return _mm256_set1_epi32((int)x);
+}
+
+SIMD_INLINE v8u v8u_and(v8u a, v8u b)
+{
+    return _mm256_and_si256(a, b);
+}
+
+SIMD_INLINE v8u v8u_shift_right(v8u v, int n)
+{
+    return _mm256_srli_epi32(v, n);
+}
+
+/* Of values below 2^31. */
+SIMD_INLINE v8 v8_from_v8u(v8u v)
+{
+    return _mm256_cvtepi32_ps(v);
+}
+
+SIMD_INLINE int64_t avx2_load64(const unsigned char *p)
+{
+    int64_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+/* 64 integers of `bits` bits at p become floats, out[8 j + lane] the j-th of the lane's eight.
+ * Reads up to 8 - bits bytes beyond them. */
+SIMD_INLINE void v8_unpack64(float *out, const unsigned char *p, int bits)
+{
+    /* The lanes are spread so that one shuffle brings them in order. */
+    __m256i a = _mm256_set_epi64x(avx2_load64(p + 5 * bits), avx2_load64(p + 4 * bits),
+                                  avx2_load64(p + bits), avx2_load64(p));
+    __m256i b = _mm256_set_epi64x(avx2_load64(p + 7 * bits), avx2_load64(p + 6 * bits),
+                                  avx2_load64(p + 3 * bits), avx2_load64(p + 2 * bits));
+    const __m256i mask = _mm256_set1_epi32((1 << bits) - 1);
+    SIMD_UNROLL
+    for (int j = 0; j < 8; j++) {
+        __m256 low = _mm256_castsi256_ps(_mm256_srli_epi64(a, j * bits));
+        __m256 high = _mm256_castsi256_ps(_mm256_srli_epi64(b, j * bits));
+        __m256i joined = _mm256_castps_si256(_mm256_shuffle_ps(low, high, 0x88));
+        v8_store(out + 8 * j, _mm256_cvtepi32_ps(_mm256_and_si256(joined, mask)));
+    }
+}
+
+/* The 8 x 8 floats at `from` with rows and columns exchanged. */
+SIMD_INLINE void v8_transpose64(v8 to[8], const float *from)
+{
+    v8 pairs[8], quads[8];
+    SIMD_UNROLL
+    for (int i = 0; i < 4; i++) {
+        v8 a = v8_load(from + 16 * i), b = v8_load(from + 16 * i + 8);
+        pairs[2 * i] = _mm256_unpacklo_ps(a, b);
+        pairs[2 * i + 1] = _mm256_unpackhi_ps(a, b);
+    }
+    SIMD_UNROLL
+    for (int half = 0; half < 2; half++)
+        SIMD_UNROLL
+    for (int i = 0; i < 2; i++) {
+        v8 a = pairs[4 * half + i], b = pairs[4 * half + 2 + i];
+        quads[4 * half + 2 * i] = _mm256_shuffle_ps(a, b, 0x44);
+        quads[4 * half + 2 * i + 1] = _mm256_shuffle_ps(a, b, 0xee);
+    }
+    SIMD_UNROLL
+    for (int i = 0; i < 4; i++) {
+        to[i] = _mm256_permute2f128_ps(quads[i], quads[4 + i], 0x20);
+        to[4 + i] = _mm256_permute2f128_ps(quads[i], quads[4 + i], 0x31);
+    }
+}

@@ -1,0 +1,486 @@
+/* Linear layers on eight lanes; included by one file per instruction set.
+ *
+ * Columns are taken in units of 64. In a unit of an affine weight, lane l holds columns 8 l to
+ * 8 l + 7 one after another: with 4 bits that is one 32-bit word per lane, and for every group size
+ * all of a lane's columns share one scale. x is brought into the same order once (simd_prepare).
+ * Since w = scale q + bias, a unit's part of the dot product is scale * sum(q x), and the biases
+ * meet the sums of x over groups at the end. float32 sums in one fixed order for each element of y,
+ * on both ways through this file:
+ *   - few tokens, 4 bits: straight from the packed words (words_*)
+ *   - everything else: a panel of weights becomes floats, then tiles of 4 rows x 3 tokens
+ * (panel_*).
+ */
+#pragma once
+
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/simd.h"
+
+enum {
+    UNIT = 64,
+    WORDS_TOKENS = 3, /* most tokens that read the packed words themselves */
+    WORDS_UNITS = 64, /* units between two conversions of scales */
+    PANEL_ROWS = 16,
+    PANEL_UNITS = 4,
+    PANEL_COLS = PANEL_UNITS * UNIT,
+    TILE_ROWS = 4,
+    TILE_TOKENS = 3,
+};
+
+/* How scratch is used by the panel way. */
+struct panel {
+    float values[PANEL_ROWS][PANEL_COLS];     /* integers, or weights that are dense */
+    float scales[PANEL_ROWS][PANEL_UNITS][8]; /* of each lane */
+    float sums[PANEL_ROWS][LINEAR_TOKENS][8]; /* of y, for each lane */
+};
+_Static_assert(sizeof(struct panel) <= KERNEL_SCRATCH * sizeof(float), "scratch is too small");
+
+/* What words_rows keeps of the scales. */
+struct words {
+    float scales[TILE_ROWS][WORDS_UNITS * 2];
+};
+
+static inline int32_t units_of(const struct weight_source *w)
+{
+    return (w->cols + UNIT - 1) / UNIT;
+}
+
+static inline const float *prepared_x(const struct linear_job *job, int32_t token)
+{
+    return job->prepared + (size_t)token * linear_prepared_floats(job->w.cols);
+}
+
+static inline const float *prepared_sums(const struct linear_job *job, int32_t token)
+{
+    return prepared_x(job, token) + (size_t)units_of(&job->w) * UNIT;
+}
+
+static inline bool uses_words(const struct linear_job *job)
+{
+    return job->w.type == WEIGHT_AFFINE && job->w.bits == 4 && job->x.rows <= WORDS_TOKENS;
+}
+
+/* ---- x */
+
+static inline void add_group_sums(float *sums, const v8 columns[8], int32_t first, int32_t group)
+{
+    v8 sum = columns[0];
+    for (int j = 1; j < 8; j++)
+        sum = v8_add(sum, columns[j]);
+    float lanes[8];
+    v8_store(lanes, sum);
+    for (int32_t lane = 0; lane < 8; lane++)
+        sums[(first + 8 * lane) / group] += lanes[lane];
+}
+
+static inline void prepare_affine(const struct linear_job *job, const float *x, float *to)
+{
+    int32_t units = units_of(&job->w), group = job->w.group;
+    float *sums = to + (size_t)units * UNIT;
+    memset(sums, 0, (linear_prepared_floats(job->w.cols) - (size_t)units * UNIT) * sizeof *sums);
+    /* A word's j-th nibble is masked out in place, 16^j too great: exact in x's exponent. The last
+     * one is shifted down, for it would reach the sign. */
+    float factor = uses_words(job) ? 1.0f / 16 : 1.0f;
+    for (int32_t u = 0; u < units; u++) {
+        float padded[UNIT] = {0};
+        const float *from = x + (size_t)u * UNIT;
+        if ((u + 1) * UNIT > job->w.cols) {
+            memcpy(padded, from, (size_t)(job->w.cols - u * UNIT) * sizeof *from);
+            from = padded;
+        }
+        v8 columns[8];
+        v8_transpose64(columns, from);
+        add_group_sums(sums, columns, u * UNIT, group);
+        float scale = 1.0f;
+        SIMD_UNROLL
+        for (int j = 0; j < 8; j++, to += 8) {
+            v8_store(to, v8_mul(columns[j], v8_set1(j < 7 ? scale : 1.0f)));
+            scale *= factor;
+        }
+    }
+}
+
+static void simd_linear_prepare(const struct linear_job *job, int32_t token)
+{
+    float *to = job->prepared + (size_t)token * linear_prepared_floats(job->w.cols);
+    const float *x = job->x.data + (size_t)token * (size_t)job->x.stride;
+    size_t cols = (size_t)job->w.cols;
+    if (job->w.type == WEIGHT_AFFINE) {
+        prepare_affine(job, x, to);
+        return;
+    }
+    memcpy(to, x, cols * sizeof *x);
+    memset(to + cols, 0, ((size_t)units_of(&job->w) * UNIT - cols) * sizeof *x);
+}
+
+/* ---- scales and biases */
+
+SIMD_INLINE v8 load_dense(const unsigned char *p, enum weight_type type)
+{
+    if (type == WEIGHT_BF16)
+        return v8_load_bf16(p);
+    if (type == WEIGHT_F16)
+        return v8_load_f16(p);
+    float lanes[8];
+    memcpy(lanes, p, sizeof lanes);
+    return v8_load(lanes);
+}
+
+/* Elements [first, first + n) of an array of dense numbers, n <= 8; the other lanes are 0. */
+SIMD_INLINE v8 load_dense_part(const void *data, enum weight_type type, size_t first, int32_t n)
+{
+    const unsigned char *at = (const unsigned char *)data + first * dense_size(type);
+    if (n == 8)
+        return load_dense(at, type);
+    unsigned char padded[32] = {0};
+    memcpy(padded, at, (size_t)n * dense_size(type));
+    return load_dense(padded, type);
+}
+
+/* n numbers as floats; writes up to 7 zeros beyond. */
+static void widen(float *to, const void *data, enum weight_type type, size_t first, int32_t n)
+{
+    for (int32_t i = 0; i < n; i += 8)
+        v8_store(to + i, load_dense_part(data, type, first + (size_t)i, n - i < 8 ? n - i : 8));
+}
+
+/* sum over the row's groups of bias * sum of x, by lane: what the biases add to y. */
+static v8 bias_part(const struct linear_job *job, int32_t row, int32_t token)
+{
+    const float *sums = prepared_sums(job, token);
+    int32_t groups = job->w.cols / job->w.group;
+    size_t first = (size_t)row * (size_t)groups;
+    v8 part = v8_zero();
+    for (int32_t g = 0; g < groups; g += 8) {
+        int32_t n = groups - g < 8 ? groups - g : 8;
+        v8 biases = load_dense_part(job->w.biases, job->w.scale_type, first + (size_t)g, n);
+        part = v8_fma(biases, v8_load(sums + g), part);
+    }
+    return part;
+}
+
+/* `lanes`: the row's sums without the biases of its groups. */
+static void store_y(const struct linear_job *job, int32_t row, int32_t token, v8 lanes)
+{
+    if (job->w.type == WEIGHT_AFFINE)
+        lanes = v8_add(lanes, bias_part(job, row, token));
+    float bias = job->bias ? job->bias[row] : 0.0f;
+    job->y.data[(size_t)token * (size_t)job->y.stride + (size_t)row] = v8_sum(lanes) + bias;
+}
+
+/* ---- few tokens, 4 bits */
+
+/* The scale of each lane in unit u. `scales` starts at the row's scale for unit 0. */
+SIMD_INLINE v8 lane_scales(const float *scales, int32_t u, int32_t group)
+{
+    if (group == 32)
+        return v8_load_halves(scales + 2 * u);
+    return v8_set1(scales[group == 64 ? u : u / 2]);
+}
+
+/* One unit of n_rows rows: acc += scale * sum(q x). packed: the unit's 8 words of the first row. */
+SIMD_INLINE void words_unit(v8 acc[TILE_ROWS][WORDS_TOKENS], const unsigned char *packed,
+                            size_t row_bytes, const float *const x[WORDS_TOKENS], const v8 *scales,
+                            int n_rows, int n_tokens)
+{
+    v8u words[TILE_ROWS];
+    v8 sums[TILE_ROWS][WORDS_TOKENS];
+    SIMD_UNROLL
+    for (int r = 0; r < n_rows; r++) {
+        words[r] = v8u_load(packed + (size_t)r * row_bytes);
+        SIMD_UNROLL
+        for (int t = 0; t < n_tokens; t++)
+            sums[r][t] = v8_zero();
+    }
+    SIMD_UNROLL
+    for (int j = 0; j < 8; j++)
+        SIMD_UNROLL
+    for (int r = 0; r < n_rows; r++) {
+        v8u q = j < 7 ? v8u_and(words[r], v8u_set1(15u << 4 * j)) : v8u_shift_right(words[r], 28);
+        v8 value = v8_from_v8u(q);
+        SIMD_UNROLL
+        for (int t = 0; t < n_tokens; t++) {
+            sums[r][t] = v8_fma(value, v8_load(x[t] + 8 * j), sums[r][t]);
+        }
+    }
+    SIMD_UNROLL
+    for (int r = 0; r < n_rows; r++)
+        SIMD_UNROLL
+    for (int t = 0; t < n_tokens; t++)
+        acc[r][t] = v8_fma(sums[r][t], scales[r], acc[r][t]);
+}
+
+/* Units [first, end) of rows [row, row + n_rows). */
+SIMD_INLINE void words_units(const struct linear_job *job, v8 acc[TILE_ROWS][WORDS_TOKENS],
+                             const struct words *words, int32_t row, int32_t first, int32_t end,
+                             int32_t group, int n_rows, int n_tokens)
+{
+    size_t row_bytes = affine_row_bytes(&job->w);
+    const unsigned char *packed = (const unsigned char *)job->w.data + (size_t)row * row_bytes;
+    const float *x[WORDS_TOKENS] = {0};
+    SIMD_UNROLL
+    for (int t = 0; t < n_tokens; t++)
+        x[t] = prepared_x(job, t);
+    for (int32_t u = first; u < end; u++) {
+        const unsigned char *at = packed + (size_t)u * 32;
+        const float *unit_x[WORDS_TOKENS] = {0};
+        v8 scales[TILE_ROWS];
+        SIMD_UNROLL
+        for (int t = 0; t < n_tokens; t++)
+            unit_x[t] = x[t] + (size_t)u * UNIT;
+        SIMD_UNROLL
+        for (int r = 0; r < n_rows; r++) {
+            scales[r] = lane_scales(words->scales[r], u - first, group);
+            __builtin_prefetch(at + (size_t)(r + n_rows) * row_bytes);
+        }
+        if ((u + 1) * UNIT <= job->w.cols) {
+            words_unit(acc, at, row_bytes, unit_x, scales, n_rows, n_tokens);
+            continue;
+        }
+        unsigned char padded[TILE_ROWS][32] = {{0}}; /* half a unit: groups of 32 */
+        SIMD_UNROLL
+        for (int r = 0; r < n_rows; r++)
+            memcpy(padded[r], at + (size_t)r * row_bytes, 16);
+        words_unit(acc, padded[0], sizeof padded[0], unit_x, scales, n_rows, n_tokens);
+    }
+}
+
+SIMD_INLINE void words_rows(const struct linear_job *job, struct words *words, int32_t row,
+                            int32_t group, int n_rows, int n_tokens)
+{
+    v8 acc[TILE_ROWS][WORDS_TOKENS];
+    SIMD_UNROLL
+    for (int r = 0; r < n_rows; r++)
+        SIMD_UNROLL
+    for (int t = 0; t < n_tokens; t++)
+        acc[r][t] = v8_zero();
+    int32_t units = units_of(&job->w), groups = job->w.cols / group;
+    for (int32_t first = 0; first < units; first += WORDS_UNITS) {
+        int32_t end = units - first < WORDS_UNITS ? units : first + WORDS_UNITS;
+        int32_t group0 = first * UNIT / group;
+        int32_t n = (end * UNIT + group - 1) / group - group0;
+        if (n > groups - group0)
+            n = groups - group0;
+        SIMD_UNROLL
+        for (int r = 0; r < n_rows; r++)
+            widen(words->scales[r], job->w.scales, job->w.scale_type,
+                  (size_t)(row + r) * (size_t)groups + (size_t)group0, n);
+        words_units(job, acc, words, row, first, end, group, n_rows, n_tokens);
+    }
+    SIMD_UNROLL
+    for (int r = 0; r < n_rows; r++)
+        SIMD_UNROLL
+    for (int t = 0; t < n_tokens; t++)
+        store_y(job, row + r, t, acc[r][t]);
+}
+
+SIMD_INLINE void words_tokens(const struct linear_job *job, int32_t first, int32_t n,
+                              float *scratch, int32_t group, int n_tokens)
+{
+    struct words *words = (struct words *)scratch;
+    int32_t row = first;
+    for (; row + TILE_ROWS <= first + n; row += TILE_ROWS)
+        words_rows(job, words, row, group, TILE_ROWS, n_tokens);
+    for (; row < first + n; row++)
+        words_rows(job, words, row, group, 1, n_tokens);
+}
+
+SIMD_INLINE void words_group(const struct linear_job *job, int32_t first, int32_t n, float *scratch,
+                             int32_t group)
+{
+    if (job->x.rows == 1)
+        words_tokens(job, first, n, scratch, group, 1);
+    else if (job->x.rows == 2)
+        words_tokens(job, first, n, scratch, group, 2);
+    else
+        words_tokens(job, first, n, scratch, group, 3);
+}
+
+static void words_linear(const struct linear_job *job, int32_t first, int32_t n, float *scratch)
+{
+    if (job->w.group == 32)
+        words_group(job, first, n, scratch, 32);
+    else if (job->w.group == 64)
+        words_group(job, first, n, scratch, 64);
+    else
+        words_group(job, first, n, scratch, 128);
+}
+
+/* ---- panels */
+
+static void unpack_unit(float *to, const unsigned char *packed, int32_t bits)
+{
+    switch (bits) {
+    case 2:
+        v8_unpack64(to, packed, 2);
+        return;
+    case 3:
+        v8_unpack64(to, packed, 3);
+        return;
+    case 4:
+        v8_unpack64(to, packed, 4);
+        return;
+    case 5:
+        v8_unpack64(to, packed, 5);
+        return;
+    case 6:
+        v8_unpack64(to, packed, 6);
+        return;
+    default:
+        v8_unpack64(to, packed, 8);
+        return;
+    }
+}
+
+/* Units [first, first + n) of a row: integers and the scale of each lane. */
+static void panel_affine_row(const struct weight_source *w, int32_t row, int32_t first, int32_t n,
+                             float *values, float (*scales)[8])
+{
+    size_t unit_bytes = (size_t)w->bits * 8;
+    const unsigned char *packed =
+        (const unsigned char *)w->data + (size_t)row * affine_row_bytes(w);
+    size_t groups = (size_t)(w->cols / w->group), row_groups = (size_t)row * groups;
+    for (int32_t u = first; u < first + n; u++, values += UNIT, scales++) {
+        const unsigned char *at = packed + (size_t)u * unit_bytes;
+        unsigned char padded[UNIT + 8] = {0};
+        if ((u + 1) * UNIT >= w->cols) { /* unpacking reads beyond a unit: not at the row's end */
+            memcpy(padded, at, (size_t)(w->cols - u * UNIT) / 8 * (size_t)w->bits);
+            at = padded;
+        }
+        unpack_unit(values, at, w->bits);
+        size_t group = (size_t)(u * UNIT / w->group),
+               next = (size_t)(u * UNIT + 32) / (size_t)w->group;
+        float halves[2] = {dense_at(w->scales, w->scale_type, row_groups + group), 0.0f};
+        if (next < groups)
+            halves[1] = dense_at(w->scales, w->scale_type, row_groups + next);
+        v8_store(*scales, v8_load_halves(halves));
+    }
+}
+
+/* Units [first, first + n) of a row of dense weights, zeros beyond its end. */
+static void panel_dense_row(const struct weight_source *w, int32_t row, int32_t first, int32_t n,
+                            float *values)
+{
+    int32_t start = first * UNIT, end = (first + n) * UNIT;
+    if (end > w->cols)
+        end = w->cols;
+    size_t at = (size_t)row * (size_t)w->cols + (size_t)start;
+    int32_t i = 0;
+    for (; i + 8 <= end - start; i += 8)
+        v8_store(values + i, load_dense_part(w->data, w->type, at + (size_t)i, 8));
+    for (; i < n * UNIT; i += 8) {
+        int32_t left = end - start - i;
+        v8 part = left > 0 ? load_dense_part(w->data, w->type, at + (size_t)i, left) : v8_zero();
+        v8_store(values + i, part);
+    }
+}
+
+static void panel_fill(struct panel *panel, const struct weight_source *w, int32_t row,
+                       int32_t n_rows, int32_t first, int32_t n)
+{
+    for (int32_t r = 0; r < n_rows; r++) {
+        if (w->type == WEIGHT_AFFINE)
+            panel_affine_row(w, row + r, first, n, panel->values[r], panel->scales[r]);
+        else
+            panel_dense_row(w, row + r, first, n, panel->values[r]);
+    }
+}
+
+/* n vectors of each of n_rows rows of the panel times those of n_tokens rows of x. */
+SIMD_INLINE void tile_dot(v8 sums[TILE_ROWS][TILE_TOKENS], const float *values, const float *x,
+                          size_t x_stride, int32_t n, int n_rows, int n_tokens)
+{
+    SIMD_UNROLL
+    for (int r = 0; r < n_rows; r++)
+        SIMD_UNROLL
+    for (int t = 0; t < n_tokens; t++)
+        sums[r][t] = v8_zero();
+    for (int32_t i = 0; i < n; i++) {
+        v8 columns[TILE_TOKENS];
+        SIMD_UNROLL
+        for (int t = 0; t < n_tokens; t++)
+            columns[t] = v8_load(x + (size_t)t * x_stride + (size_t)i * 8);
+        SIMD_UNROLL
+        for (int r = 0; r < n_rows; r++) {
+            v8 value = v8_load(values + (size_t)r * PANEL_COLS + (size_t)i * 8);
+            SIMD_UNROLL
+            for (int t = 0; t < n_tokens; t++)
+                sums[r][t] = v8_fma(value, columns[t], sums[r][t]);
+        }
+    }
+}
+
+/* Adds n units of n_rows x n_tokens to the panel's sums. */
+SIMD_INLINE void tile(struct panel *panel, bool affine, const float *x, size_t x_stride,
+                      int32_t row, int32_t token, int32_t n, int n_rows, int n_tokens)
+{
+    int32_t units = affine ? 1 : n; /* that share their scale in every lane */
+    v8 sums[TILE_ROWS][TILE_TOKENS];
+    for (int32_t u = 0; u < n; u += units) {
+        tile_dot(sums, panel->values[row] + u * UNIT, x + u * UNIT, x_stride, units * 8, n_rows,
+                 n_tokens);
+        SIMD_UNROLL
+        for (int r = 0; r < n_rows; r++) {
+            v8 scale = affine ? v8_load(panel->scales[row + r][u]) : v8_zero();
+            SIMD_UNROLL
+            for (int t = 0; t < n_tokens; t++) {
+                float *total = panel->sums[row + r][token + t];
+                v8 old = v8_load(total);
+                v8_store(total, affine ? v8_fma(sums[r][t], scale, old) : v8_add(sums[r][t], old));
+            }
+        }
+    }
+}
+
+SIMD_INLINE void tiles_of_rows(struct panel *panel, const struct linear_job *job, bool affine,
+                               int32_t row, int32_t first, int32_t n, int n_rows)
+{
+    size_t stride = linear_prepared_floats(job->w.cols);
+    int32_t tokens = job->x.rows, t = 0;
+    for (; t + TILE_TOKENS <= tokens; t += TILE_TOKENS)
+        tile(panel, affine, prepared_x(job, t) + first * UNIT, stride, row, t, n, n_rows,
+             TILE_TOKENS);
+    const float *x = job->prepared + (size_t)t * stride + (size_t)first * UNIT;
+    if (tokens - t == 2)
+        tile(panel, affine, x, stride, row, t, n, n_rows, 2);
+    else if (tokens - t == 1)
+        tile(panel, affine, x, stride, row, t, n, n_rows, 1);
+}
+
+SIMD_INLINE void panel_multiply(struct panel *panel, const struct linear_job *job, bool affine,
+                                int32_t n_rows, int32_t first, int32_t n)
+{
+    int32_t row = 0;
+    for (; row + TILE_ROWS <= n_rows; row += TILE_ROWS)
+        tiles_of_rows(panel, job, affine, row, first, n, TILE_ROWS);
+    for (; row < n_rows; row++)
+        tiles_of_rows(panel, job, affine, row, first, n, 1);
+}
+
+static void panel_rows(const struct linear_job *job, int32_t row, int32_t n_rows, float *scratch)
+{
+    struct panel *panel = (struct panel *)scratch;
+    for (int32_t r = 0; r < n_rows; r++)
+        memset(panel->sums[r], 0, (size_t)job->x.rows * sizeof panel->sums[r][0]);
+    int32_t units = units_of(&job->w);
+    for (int32_t first = 0; first < units; first += PANEL_UNITS) {
+        int32_t n = units - first < PANEL_UNITS ? units - first : PANEL_UNITS;
+        panel_fill(panel, &job->w, row, n_rows, first, n);
+        if (job->w.type == WEIGHT_AFFINE)
+            panel_multiply(panel, job, true, n_rows, first, n);
+        else
+            panel_multiply(panel, job, false, n_rows, first, n);
+    }
+    for (int32_t r = 0; r < n_rows; r++)
+        for (int32_t t = 0; t < job->x.rows; t++)
+            store_y(job, row + r, t, v8_load(panel->sums[r][t]));
+}
+
+static void simd_linear_rows(const struct linear_job *job, int32_t first, int32_t n, float *scratch)
+{
+    if (uses_words(job)) {
+        words_linear(job, first, n, scratch);
+        return;
+    }
+    for (int32_t row = first; row < first + n; row += PANEL_ROWS)
+        panel_rows(job, row, first + n - row < PANEL_ROWS ? first + n - row : PANEL_ROWS, scratch);
+}

@@ -1,0 +1,193 @@
+/* simd.h in AArch64 NEON: eight lanes are two registers. */
+#pragma once
+
+#include <arm_neon.h>
+
+typedef struct {
+    float32x4_t a, b;
+} v8;
+
+typedef struct {
+    uint32x4_t a, b;
+} v8u;
+
+SIMD_INLINE v8 v8_set1(float x)
+{
+    return (v8){vdupq_n_f32(x), vdupq_n_f32(x)};
+}
+
+SIMD_INLINE v8 v8_zero(void)
+{
+    return v8_set1(0.0f);
+}
+
+/* p[0] in lanes 0 to 3, p[1] in lanes 4 to 7 */
+SIMD_INLINE v8 v8_load_halves(const float *p)
+{
+    return (v8){vdupq_n_f32(p[0]), vdupq_n_f32(p[1])};
+}
+
+SIMD_INLINE v8 v8_load(const float *p)
+{
+    return (v8){vld1q_f32(p), vld1q_f32(p + 4)};
+}
+
+SIMD_INLINE void v8_store(float *p, v8 v)
+{
+    vst1q_f32(p, v.a);
+    vst1q_f32(p + 4, v.b);
+}
+
+SIMD_INLINE v8 v8_add(v8 x, v8 y)
+{
+    return (v8){vaddq_f32(x.a, y.a), vaddq_f32(x.b, y.b)};
+}
+
+SIMD_INLINE v8 v8_sub(v8 x, v8 y)
+{
+    return (v8){vsubq_f32(x.a, y.a), vsubq_f32(x.b, y.b)};
+}
+
+SIMD_INLINE v8 v8_mul(v8 x, v8 y)
+{
+    return (v8){vmulq_f32(x.a, y.a), vmulq_f32(x.b, y.b)};
+}
+
+SIMD_INLINE v8 v8_div(v8 x, v8 y)
+{
+    return (v8){vdivq_f32(x.a, y.a), vdivq_f32(x.b, y.b)};
+}
+
+/* x y + z */
+SIMD_INLINE v8 v8_fma(v8 x, v8 y, v8 z)
+{
+    return (v8){vfmaq_f32(z.a, x.a, y.a), vfmaq_f32(z.b, x.b, y.b)};
+}
+
+/* NaN in, NaN out. */
+SIMD_INLINE v8 v8_max(v8 x, v8 y)
+{
+    return (v8){vmaxq_f32(x.a, y.a), vmaxq_f32(x.b, y.b)};
+}
+
+SIMD_INLINE v8 v8_min(v8 x, v8 y)
+{
+    return (v8){vminq_f32(x.a, y.a), vminq_f32(x.b, y.b)};
+}
+
+SIMD_INLINE v8 v8_round(v8 v)
+{
+    return (v8){vrndnq_f32(v.a), vrndnq_f32(v.b)};
+}
+
+SIMD_INLINE float32x4_t neon_power_of_two(float32x4_t n)
+{
+    int32x4_t exponent = vaddq_s32(vcvtnq_s32_f32(n), vdupq_n_s32(127));
+    return vreinterpretq_f32_s32(vshlq_n_s32(exponent, 23));
+}
+
+/* 2^n for whole n in [-126, 127] */
+SIMD_INLINE v8 v8_power_of_two(v8 n)
+{
+    return (v8){neon_power_of_two(n.a), neon_power_of_two(n.b)};
+}
+
+/* ((0 + 1) + (2 + 3)) + ((4 + 5) + (6 + 7)) */
+SIMD_INLINE float v8_sum(v8 v)
+{
+    float32x4_t pairs = vpaddq_f32(v.a, v.b);
+    float32x4_t quads = vpaddq_f32(pairs, pairs);
+    return vgetq_lane_f32(quads, 0) + vgetq_lane_f32(quads, 1);
+}
+
+SIMD_INLINE void v8_store_sums4(float *out, v8 p, v8 q, v8 r, v8 s)
+{
+    float32x4_t low = vpaddq_f32(vpaddq_f32(p.a, q.a), vpaddq_f32(r.a, s.a));
+    float32x4_t high = vpaddq_f32(vpaddq_f32(p.b, q.b), vpaddq_f32(r.b, s.b));
+    vst1q_f32(out, vaddq_f32(low, high));
+}
+
+SIMD_INLINE float v8_greatest(v8 v)
+{
+    return vmaxvq_f32(vmaxq_f32(v.a, v.b));
+}
+
+SIMD_INLINE v8 v8_load_bf16(const void *p)
+{
+    uint16x8_t half = vreinterpretq_u16_u8(vld1q_u8(p));
+    return (v8){vreinterpretq_f32_u32(vshll_n_u16(vget_low_u16(half), 16)),
+                vreinterpretq_f32_u32(vshll_n_u16(vget_high_u16(half), 16))};
+}
+
+SIMD_INLINE v8 v8_load_f16(const void *p)
+{
+    float16x8_t half = vreinterpretq_f16_u8(vld1q_u8(p));
+    return (v8){vcvt_f32_f16(vget_low_f16(half)), vcvt_f32_f16(vget_high_f16(half))};
+}
+
+SIMD_INLINE v8u v8u_load(const void *p)
+{
+    const uint8_t *bytes = p;
+    return (v8u){vreinterpretq_u32_u8(vld1q_u8(bytes)), vreinterpretq_u32_u8(vld1q_u8(bytes + 16))};
+}
+
+SIMD_INLINE v8u v8u_set1(uint32_t x)
+{
+    return (v8u){vdupq_n_u32(x), vdupq_n_u32(x)};
+}
+
+SIMD_INLINE v8u v8u_and(v8u x, v8u y)
+{
+    return (v8u){vandq_u32(x.a, y.a), vandq_u32(x.b, y.b)};
+}
+
+SIMD_INLINE v8u v8u_shift_right(v8u v, int n)
+{
+    int32x4_t left = vdupq_n_s32(-n);
+    return (v8u){vshlq_u32(v.a, left), vshlq_u32(v.b, left)};
+}
+
+SIMD_INLINE v8 v8_from_v8u(v8u v)
+{
+    return (v8){vcvtq_f32_u32(v.a), vcvtq_f32_u32(v.b)};
+}
+
+SIMD_INLINE uint64x2_t neon_load_pair(const unsigned char *p, const unsigned char *q)
+{
+    return vcombine_u64(vreinterpret_u64_u8(vld1_u8(p)), vreinterpret_u64_u8(vld1_u8(q)));
+}
+
+SIMD_INLINE uint32x4_t neon_narrow(uint64x2_t p, uint64x2_t q, int shift)
+{
+    int64x2_t left = vdupq_n_s64(-shift);
+    return vcombine_u32(vmovn_u64(vshlq_u64(p, left)), vmovn_u64(vshlq_u64(q, left)));
+}
+
+/* 64 integers of `bits` bits at p become floats, out[8 j + lane] the j-th of the lane's eight.
+ * Reads up to 8 - bits bytes beyond them. */
+SIMD_INLINE void v8_unpack64(float *out, const unsigned char *p, int bits)
+{
+    uint64x2_t pairs[4];
+    SIMD_UNROLL
+    for (int i = 0; i < 4; i++)
+        pairs[i] = neon_load_pair(p + 2 * i * bits, p + (2 * i + 1) * bits);
+    const v8u mask = v8u_set1((1u << bits) - 1);
+    SIMD_UNROLL
+    for (int j = 0; j < 8; j++) {
+        v8u joined = {neon_narrow(pairs[0], pairs[1], j * bits),
+                      neon_narrow(pairs[2], pairs[3], j * bits)};
+        v8_store(out + 8 * j, v8_from_v8u(v8u_and(joined, mask)));
+    }
+}
+
+/* The 8 x 8 floats at `from` with rows and columns exchanged. */
+SIMD_INLINE void v8_transpose64(v8 to[8], const float *from)
+{
+    float columns[64];
+    for (int row = 0; row < 8; row++)
+        for (int column = 0; column < 8; column++)
+            columns[8 * column + row] = from[8 * row + column];
+    SIMD_UNROLL
+    for (int i = 0; i < 8; i++)
+        to[i] = v8_load(columns + 8 * i);
+}

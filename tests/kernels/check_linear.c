@@ -1,0 +1,201 @@
+/* linear and embed: every format, shape class and batch size; rows that do not depend on the batch;
+ * and agreement with what MLX makes of the same packed weights. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/check.h"
+
+static const int32_t all_bits[] = {2, 3, 4, 5, 6, 8};
+static const int32_t all_groups[] = {32, 64, 128};
+static const enum weight_type dense_types[] = {WEIGHT_F32, WEIGHT_F16, WEIGHT_BF16};
+static const int32_t batches[] = {1, 2, 3, 4, 5, 7, 16, 65, 200};
+
+enum {
+    N_BITS = 6,
+    N_GROUPS = 3,
+    N_DENSE = 3,
+    N_BATCHES = 9
+};
+
+/* float32 sums of some thousand products against double. */
+static const double bound = 3e-6;
+
+static void name_weight(char *name, size_t size, const struct weight_source *s)
+{
+    if (s->type == WEIGHT_AFFINE)
+        snprintf(name, size, "%d bits, group %d, %s scales, %d x %d", s->bits, s->group,
+                 weight_type_name(s->scale_type), s->rows, s->cols);
+    else
+        snprintf(name, size, "%s, %d x %d", weight_type_name(s->type), s->rows, s->cols);
+}
+
+/* Row by row must give the same bits as all rows at once. */
+static void check_rows_alone(struct check *c, const struct test_weight *w,
+                             const struct weight *bias, struct tensor x, struct tensor y,
+                             const char *name)
+{
+    struct tensor alone = guarded_tensor(y.rows, y.cols, y.stride);
+    int32_t step = x.rows > 8 ? x.rows / 5 : 1;
+    bool same = true;
+    for (int32_t r = 0; r < x.rows; r += step) {
+        c->tested->ops->linear(c->tested, tensor_rows(alone, r, 1), tensor_rows(x, r, 1),
+                               &w->in_tested, bias);
+        same = same && same_bits(tensor_rows(alone, r, 1), tensor_rows(y, r, 1));
+    }
+    verdict(c, same, "linear, %s: a row of %d differs from the same row alone", name, x.rows);
+    guarded_free(alone);
+}
+
+static void check_batch(struct check *c, const struct test_weight *w,
+                        const struct test_weight *bias, int32_t n)
+{
+    char name[96];
+    name_weight(name, sizeof name, &w->source);
+    int32_t x_gap = random_below(c, 3), y_gap = random_below(c, 3);
+    struct tensor x = guarded_tensor(n, w->source.cols, w->source.cols + x_gap);
+    struct tensor want = guarded_tensor(n, w->source.rows, w->source.rows + y_gap);
+    struct tensor got = guarded_tensor(n, w->source.rows, w->source.rows + y_gap);
+    fill_random(c, x);
+    c->oracle->ops->linear(c->oracle, want, x, &w->in_oracle, bias ? &bias->in_oracle : NULL);
+    c->tested->ops->linear(c->tested, got, x, &w->in_tested, bias ? &bias->in_tested : NULL);
+    compare(c, want, got, size_of_product(c, w, x), bound, "linear, %s, %d tokens%s", name, n,
+            bias ? ", bias" : "");
+    check_rows_alone(c, w, bias ? &bias->in_tested : NULL, x, got, name);
+    guarded_free(got);
+    guarded_free(want);
+    guarded_free(x);
+}
+
+/* With a bias for every other batch; both ends of the batches every time, one between. */
+static void check_weight(struct check *c, struct test_weight w, bool all_batches)
+{
+    struct test_weight bias = dense_weight(c, dense_types[random_below(c, 3)], 1, w.source.rows);
+    load_weight(c, &w);
+    load_weight(c, &bias);
+    int32_t between = 1 + random_below(c, N_BATCHES - 2);
+    for (int32_t i = 0; i < N_BATCHES; i++)
+        if (all_batches || i == 0 || i == between)
+            check_batch(c, &w, random_below(c, 2) ? &bias : NULL, batches[i]);
+    free_weight(c, &bias);
+    free_weight(c, &w);
+}
+
+static void check_dense_linear(struct check *c)
+{
+    static const int32_t shapes[][2] = {{1, 1},   {3, 5},    {16, 64},  {17, 63},  {5, 257},
+                                        {33, 80}, {19, 512}, {40, 255}, {2, 1025}, {130, 1176}};
+    for (int i = 0; i < N_DENSE; i++)
+        for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+            check_weight(c, dense_weight(c, dense_types[i], shapes[s][0], shapes[s][1]), true);
+}
+
+static void check_affine_linear(struct check *c)
+{
+    static const int32_t row_counts[] = {1, 2, 7, 16, 37, 131};
+    static const int32_t group_counts[] = {1, 2, 3, 5, 9, 40};
+    for (int b = 0; b < N_BITS; b++)
+        for (int g = 0; g < N_GROUPS; g++)
+            for (int s = 0; s < N_DENSE; s++)
+                for (int k = 0; k < 6; k++) {
+                    int32_t rows = row_counts[random_below(c, 6)];
+                    int32_t cols = group_counts[k] * all_groups[g];
+                    check_weight(
+                        c, affine_weight(c, rows, cols, all_bits[b], all_groups[g], dense_types[s]),
+                        false);
+                }
+    /* Longer than one round of scales (4096 columns), and all batches. */
+    check_weight(c, affine_weight(c, 21, 4096 + 64, 4, 64, WEIGHT_BF16), true);
+    check_weight(c, affine_weight(c, 6, 8192 + 32, 4, 32, WEIGHT_F16), true);
+    check_weight(c, affine_weight(c, 6, 8192 + 128, 4, 128, WEIGHT_F32), true);
+}
+
+struct timed {
+    const struct test_weight *w;
+    struct tensor x, y;
+    struct backend *oracle;
+};
+
+static void run_linear(void *context, struct backend *be)
+{
+    struct timed *t = context;
+    const struct weight *w = be == t->oracle ? &t->w->in_oracle : &t->w->in_tested;
+    be->ops->linear(be, t->y, t->x, w, NULL);
+}
+
+static void time_linear(struct check *c, struct test_weight w, int32_t n)
+{
+    char name[96], what[128];
+    load_weight(c, &w);
+    struct timed t = {.w = &w, .oracle = c->oracle};
+    t.x = guarded_tensor(n, w.source.cols, w.source.cols);
+    t.y = guarded_tensor(n, w.source.rows, w.source.rows);
+    fill_random(c, t.x);
+    name_weight(name, sizeof name, &w.source);
+    snprintf(what, sizeof what, "%d: %s", n, name);
+    double elements = (double)w.source.rows * (double)w.source.cols;
+    double size = w.source.type == WEIGHT_AFFINE ? w.source.bits / 8.0 + 4.0 / w.source.group
+                                                 : (w.source.type == WEIGHT_F32 ? 4 : 2);
+    report_speed(c, what, seconds_of(run_linear, &t, c->tested),
+                 seconds_of(run_linear, &t, c->oracle), elements * size, 2 * elements * n);
+    guarded_free(t.y);
+    guarded_free(t.x);
+    free_weight(c, &w);
+}
+
+static void time_all(struct check *c)
+{
+    static const int32_t counts[] = {1, 2, 3, 4, 16, 96};
+    for (int i = 0; i < 6; i++)
+        time_linear(c, affine_weight(c, 2048, 2048, 4, 64, WEIGHT_BF16), counts[i]);
+    for (int i = 0; i < N_BITS; i++)
+        time_linear(c, affine_weight(c, 2048, 2048, all_bits[i], 64, WEIGHT_BF16), 1);
+    for (int i = 0; i < N_DENSE; i++) {
+        time_linear(c, dense_weight(c, dense_types[i], 2048, 2048), 1);
+        time_linear(c, dense_weight(c, dense_types[i], 2048, 2048), 96);
+    }
+}
+
+void check_linear(struct check *c)
+{
+    if (c->bench) {
+        time_all(c);
+        return;
+    }
+    check_dense_linear(c);
+    check_affine_linear(c);
+}
+
+/* ---- embed */
+
+static void check_table(struct check *c, struct test_weight table)
+{
+    int32_t ids[9], n = 9;
+    char name[96];
+    name_weight(name, sizeof name, &table.source);
+    load_weight(c, &table);
+    for (int32_t i = 0; i < n; i++)
+        ids[i] = i == 0 ? table.source.rows - 1 : random_below(c, table.source.rows);
+    struct tensor want = guarded_tensor(n, table.source.cols, table.source.cols + 1);
+    struct tensor got = guarded_tensor(n, table.source.cols, table.source.cols + 1);
+    c->oracle->ops->embed(c->oracle, want, &table.in_oracle, ids);
+    c->tested->ops->embed(c->tested, got, &table.in_tested, ids);
+    compare(c, want, got, 0, 1e-7, "embed, %s", name);
+    guarded_free(got);
+    guarded_free(want);
+    free_weight(c, &table);
+}
+
+void check_embed(struct check *c)
+{
+    if (c->bench)
+        return;
+    for (int s = 0; s < N_DENSE; s++) {
+        check_table(c, dense_weight(c, dense_types[s], 13, 77));
+        check_table(c, dense_weight(c, dense_types[s], 1, 300));
+        for (int b = 0; b < N_BITS; b++)
+            for (int g = 0; g < N_GROUPS; g++)
+                check_table(c, affine_weight(c, 11, 5 * all_groups[g], all_bits[b], all_groups[g],
+                                             dense_types[s]));
+    }
+}

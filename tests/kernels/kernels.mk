@@ -1,0 +1,27 @@
+# build/kernels checks every kernel against plain C (make kernels; KERNELS_ARGS="--bench" times them).
+# make kernels-neon does the same for AArch64 under qemu-user.
+
+KERNELS_SOURCES := $(sort $(wildcard tests/kernels/*.c))
+
+$(B)/kernels: $(KERNELS_SOURCES) tests/kernels/check.h $(call archives_of,backend/cpu)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Itests $(KERNELS_SOURCES) -o $@ $(ALL_LDFLAGS) -Wl,--start-group $(call archives_of,backend/cpu) -Wl,--end-group $(call libs_of,backend/cpu) -lm
+
+.PHONY: kernels kernels-neon
+kernels: $(B)/kernels
+	$(B)/kernels $(KERNELS_ARGS)
+
+NEON_CC ?= aarch64-linux-gnu-gcc
+NEON_RUN ?= qemu-aarch64
+NEON_SOURCES := $(KERNELS_SOURCES) $(wildcard src/backend/cpu/*.c) src/base/err.c src/base/utf8.c
+
+$(B)/kernels-neon: $(NEON_SOURCES) $(wildcard src/backend/cpu/*.h) tests/kernels/check.h
+	@mkdir -p $(@D)
+	$(NEON_CC) $(STD) $(WARN) -O2 -g -fno-math-errno -ffp-contract=off -static -Iinclude -Isrc -Itests $(NEON_SOURCES) -o $@ -lpthread -lm
+
+kernels-neon:
+	@if command -v $(NEON_CC) >/dev/null && command -v $(NEON_RUN) >/dev/null; then \
+	    $(MAKE) $(B)/kernels-neon && $(NEON_RUN) $(B)/kernels-neon $(KERNELS_ARGS); \
+	else \
+	    echo "SKIPPED kernels-neon: $(NEON_CC) or $(NEON_RUN) is missing (Debian: gcc-aarch64-linux-gnu qemu-user)"; \
+	fi
