@@ -40,10 +40,10 @@ int gif_probe(struct bytes in, struct media_info *info, struct vlmd_error *err)
     size_t at = HEADER_BYTES + palette_bytes(in.data[10]);
     while (at + 2 <= in.len && in.data[at] == '!')
         at = skip_blocks(in, at + 2);
+    if (at < in.len && in.data[at] != ',')
+        return err_set(err, VLMD_INVALID, NULL, "the GIF holds no picture");
     if (at >= in.len || in.len - at <= FRAME_BYTES)
         return err_set(err, VLMD_INVALID, NULL, "the GIF is cut short");
-    if (in.data[at] != ',')
-        return err_set(err, VLMD_INVALID, NULL, "the GIF holds no picture");
     const uint8_t *frame = in.data + at + 1;
     int32_t right = get16(frame) + get16(frame + 4);
     int32_t bottom = get16(frame + 2) + get16(frame + 6);

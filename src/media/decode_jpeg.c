@@ -7,6 +7,8 @@
 
 #include <jpeglib.h>
 
+#include <jerror.h> /* wants jpeglib.h before it */
+
 #include "media/codecs.h"
 #include "media/orient.h"
 
@@ -104,8 +106,9 @@ static int damaged(struct reader *r, struct vlmd_error *err)
     char text[JMSG_LENGTH_MAX];
     if (!r->reason)
         r->errors.format_message((j_common_ptr)&r->jpeg, text);
-    return err_set(err, VLMD_INVALID, NULL, "the JPEG cannot be decoded: %s",
-                   r->reason ? r->reason : text);
+    bool too_big = !r->reason && r->errors.msg_code == JERR_IMAGE_TOO_BIG;
+    return err_set(err, too_big ? VLMD_TOO_LARGE : VLMD_INVALID, NULL,
+                   "the JPEG cannot be decoded: %s", r->reason ? r->reason : text);
 }
 
 /* The first EXIF marker's orientation. */

@@ -79,8 +79,7 @@ static void check_values(const uint8_t *rgb, int32_t height, int32_t width, cons
     assert_int_equal(patches_from_rgb(rgb, height, width, &params, values, &err), 0);
     size_t i;
     json_t *sample;
-    json_array_foreach(json_object_get(want, "samples"), i, sample)
-    {
+    json_array_foreach (json_object_get(want, "samples"), i, sample) {
         size_t at = (size_t)json_integer_value(json_array_get(sample, 0));
         assert_true(at < rows * columns);
         double apart = fabs((double)values[at] - json_number_value(json_array_get(sample, 1)));
@@ -153,7 +152,8 @@ static void test_encoded_pictures(void **state)
     json_t *expected = load_expected();
     size_t i;
     json_t *entry;
-    json_array_foreach(json_object_get(expected, "pictures"), i, entry) check_file(entry);
+    json_array_foreach (json_object_get(expected, "pictures"), i, entry)
+        check_file(entry);
     assert_true(i >= 40);
     json_decref(expected);
 }
@@ -176,8 +176,7 @@ static void test_generated_sizes(void **state)
     json_t *expected = load_expected();
     size_t i;
     json_t *entry;
-    json_array_foreach(json_object_get(expected, "generated"), i, entry)
-    {
+    json_array_foreach (json_object_get(expected, "generated"), i, entry) {
         struct picture picture = {.width = number(entry, "width"),
                                   .height = number(entry, "height")};
         char name[48];
