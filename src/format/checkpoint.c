@@ -1,5 +1,6 @@
 #include "format/checkpoint.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,10 +8,10 @@
 
 #include "base/json.h"
 
-#define INDEX_FILE  "model.safetensors.index.json"
-#define SINGLE_FILE "model.safetensors"
-#define INDEX_LIMIT ((size_t)64 << 20)
-#define MAX_SHARDS  1024
+#define INDEX_FILE    "model.safetensors.index.json"
+#define WEIGHT_SUFFIX ".safetensors"
+#define INDEX_LIMIT   ((size_t)64 << 20)
+#define MAX_SHARDS    1024
 
 static int add_shard(struct checkpoint *cp, const char *folder, const char *name,
                      struct vlmd_error *err)
@@ -40,8 +41,7 @@ static int shard_names(const json_t *index, const char **names, size_t *n, struc
     const char *key;
     json_t *value;
     *n = 0;
-    json_object_foreach(map, key, value)
-    {
+    json_object_foreach (map, key, value) {
         const char *name = json_string_value(value);
         if (!name || !plain_file_name(name))
             return err_set(err, VLMD_FORMAT, "weight_map",
@@ -85,20 +85,45 @@ out:
     return status;
 }
 
+static int is_weight_file(const struct dirent *entry)
+{
+    size_t n = strlen(entry->d_name), suffix = strlen(WEIGHT_SUFFIX);
+    return plain_file_name(entry->d_name) && n > suffix &&
+           strcmp(entry->d_name + n - suffix, WEIGHT_SUFFIX) == 0 &&
+           strcmp(entry->d_name, "consolidated" WEIGHT_SUFFIX) != 0; /* Mistral's second copy */
+}
+
+/* Without an index every safetensors file of the folder counts. */
+static int open_all(struct checkpoint *cp, const char *folder, struct vlmd_error *err)
+{
+    struct dirent **entries;
+    int n = scandir(folder, &entries, is_weight_file, alphasort);
+    if (n < 0)
+        return err_errno(err, folder, "cannot read the folder %s", folder);
+    int status = 0;
+    if (n == 0)
+        status = err_set(err, VLMD_NOT_FOUND, folder, "%s holds no %s file", folder, WEIGHT_SUFFIX);
+    else if (n > MAX_SHARDS)
+        status = err_set(err, VLMD_TOO_LARGE, folder, "more than %d shards", MAX_SHARDS);
+    else if (!(cp->shards = calloc((size_t)n, sizeof *cp->shards)))
+        status = err_no_memory(err, (size_t)n * sizeof *cp->shards);
+    for (int i = 0; i < n; i++) {
+        if (status == 0)
+            status = add_shard(cp, folder, entries[i]->d_name, err);
+        free(entries[i]);
+    }
+    free(entries);
+    return status;
+}
+
 int checkpoint_open(struct checkpoint *cp, const char *folder, struct vlmd_error *err)
 {
     *cp = (struct checkpoint){0};
     char *index_path = file_join(folder, INDEX_FILE);
     if (!index_path)
         return err_no_memory(err, strlen(folder));
-    int status;
-    if (access(index_path, F_OK) == 0) {
-        status = open_shards(cp, folder, index_path, err);
-    } else {
-        cp->shards = calloc(1, sizeof *cp->shards);
-        status = cp->shards ? add_shard(cp, folder, SINGLE_FILE, err)
-                            : err_no_memory(err, sizeof *cp->shards);
-    }
+    int status = access(index_path, F_OK) == 0 ? open_shards(cp, folder, index_path, err)
+                                               : open_all(cp, folder, err);
     free(index_path);
     if (status < 0)
         checkpoint_close(cp);
