@@ -20,6 +20,9 @@ const char *weights_find_prefix(const struct checkpoint *cp, const char *const *
 }
 
 static int format_name(const struct weights *ws, char *full, const char *format, va_list args)
+    __attribute__((format(printf, 3, 0)));
+
+static int format_name(const struct weights *ws, char *full, const char *format, va_list args)
 {
     int n = snprintf(full, NAME_MAX_BYTES, "%s", ws->prefix);
     if (n >= 0 && n < NAME_MAX_BYTES) {
@@ -30,6 +33,8 @@ static int format_name(const struct weights *ws, char *full, const char *format,
     return err_set(ws->err, VLMD_INTERNAL, format, "a tensor name is too long");
 }
 
+/* What the loaders below do once the name is known. `found` is 0 when *source describes the tensor.
+ */
 static void take(struct weights *ws, struct weight *w, int found,
                  const struct weight_source *source)
 {
@@ -42,9 +47,9 @@ void weights_matrix(struct weights *ws, struct weight *w, int32_t rows, int32_t 
 {
     char full[NAME_MAX_BYTES];
     struct weight_source source;
-    va_list args;
     if (ws->failed)
         return;
+    va_list args;
     va_start(args, name);
     int found = format_name(ws, full, name, args);
     va_end(args);
@@ -53,36 +58,38 @@ void weights_matrix(struct weights *ws, struct weight *w, int32_t rows, int32_t 
     take(ws, w, found, &source);
 }
 
-void weights_vector(struct weights *ws, struct weight *w, int32_t n, const char *name, ...)
+static void load_vector(struct weights *ws, struct weight *w, int32_t n, bool optional,
+                        const char *name, va_list args) __attribute__((format(printf, 5, 0)));
+
+static void load_vector(struct weights *ws, struct weight *w, int32_t n, bool optional,
+                        const char *name, va_list args)
 {
     char full[NAME_MAX_BYTES];
     struct weight_source source;
-    va_list args;
-    if (ws->failed)
-        return;
-    va_start(args, name);
     int found = format_name(ws, full, name, args);
-    va_end(args);
+    if (found == 0 && optional && !checkpoint_has(ws->cp, full))
+        return;
     if (found == 0)
         found = checkpoint_vector(ws->cp, full, n, &source, ws->err);
     take(ws, w, found, &source);
 }
 
+void weights_vector(struct weights *ws, struct weight *w, int32_t n, const char *name, ...)
+{
+    va_list args;
+    va_start(args, name);
+    if (!ws->failed)
+        load_vector(ws, w, n, false, name, args);
+    va_end(args);
+}
+
 void weights_optional_vector(struct weights *ws, struct weight *w, int32_t n, const char *name, ...)
 {
-    char full[NAME_MAX_BYTES];
-    struct weight_source source;
     va_list args;
-    if (ws->failed)
-        return;
     va_start(args, name);
-    int found = format_name(ws, full, name, args);
+    if (!ws->failed)
+        load_vector(ws, w, n, true, name, args);
     va_end(args);
-    if (found == 0 && !checkpoint_has(ws->cp, full))
-        return;
-    if (found == 0)
-        found = checkpoint_vector(ws->cp, full, n, &source, ws->err);
-    take(ws, w, found, &source);
 }
 
 void weights_free(struct backend *be, struct weight *w)
