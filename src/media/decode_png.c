@@ -90,8 +90,8 @@ static bool makes_pixels(const struct chunk *chunk)
            is(chunk, "IEND");
 }
 
-/* Moves to the next wanted chunk. A last chunk that is not whole is handed out as far as it goes,
- * so that the library finds out. */
+/* Moves to the next wanted chunk; false at the end. Of a chunk that is cut short only pixels are
+ * handed out: for others the library asks for the memory that their length promises. */
 static bool feed_next(struct feed *f)
 {
     struct chunk chunk;
@@ -103,8 +103,10 @@ static bool feed_next(struct feed *f)
         }
         f->at = end;
     }
+    if (f->in.len - f->at < 8 || memcmp(f->in.data + f->at + 4, "IDAT", 4) != 0)
+        return false;
     f->end = f->in.len;
-    return f->at < f->end;
+    return true;
 }
 
 static int feed_read(spng_ctx *png, void *user, void *to, size_t len)

@@ -211,6 +211,13 @@ static void test_huge_headers_cost_nothing(void **state)
     assert_refused(gif_frame, sizeof gif_frame - 1, NULL, VLMD_TOO_LARGE, "are allowed");
     assert_refused(lossless, sizeof lossless - 1, NULL, VLMD_TOO_LARGE, "16384 x 16384");
     assert_refused(lossy, sizeof lossy - 1, NULL, VLMD_TOO_LARGE, "16383 x 16383");
+    static const char chunk[] = "\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\1\0\0\0\1\x08\2\0\0\0"
+                                "\x90\x77\x53\xDE\x4E\0\0\0tEXt\0\0\0\0\0\0\0\0";
+    struct vlmd_error err = {0};
+    struct picture picture;
+    assert_int_equal(media_decode((const uint8_t *)chunk, sizeof chunk - 1, NULL, &picture, &err),
+                     -1);
+    assert_string_equal(err.text, "the PNG is cut short");
     assert_true(resident_kib() - before < 8 * 1024);
 
     static const char beyond[] =
