@@ -1,0 +1,19 @@
+/* What the benchmarks share: the clock, and the two floors of this machine, measured in the same
+ * run as whatever is compared with them. */
+#pragma once
+
+#include <stddef.h>
+
+double measure_seconds(void); /* of a monotonic clock */
+/* A buffer far larger than the caches and the threads that read it. NULL when memory or threads
+ * are refused; the caller owns it. */
+struct measure_reader;
+struct measure_reader *measure_reader_open(int n_threads);
+void measure_reader_close(struct measure_reader *reader); /* NULL is fine */
+/* Reads the buffer once; bytes a second. */
+double measure_read(struct measure_reader *reader);
+/* The best of some passes; 0 when memory or threads are refused. */
+double measure_read_bandwidth(int n_threads);
+/* float32 operations a second in registers, a fused multiply-add counted as two; the best of some
+ * passes. */
+double measure_fma_peak(int n_threads);
