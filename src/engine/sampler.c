@@ -12,13 +12,30 @@
  * bits. */
 #define NEGLIGIBLE (-44.3614195558365)
 
+/* Weights are 2^-64 to 1; a bucket holds those with the same exponent and the same 5 bits below it.
+ */
+#define BUCKET_SHIFT  18
+#define LOWEST_BUCKET ((127 - 64) << (23 - BUCKET_SHIFT))
+#define N_BUCKETS     ((64 << (23 - BUCKET_SHIFT)) + 1)
+
+struct bucket {
+    double sum;
+    int32_t count;
+};
+
+/* Scratch memory of top_k and top_p. */
+struct cutter {
+    struct bucket buckets[N_BUCKETS];
+    int32_t heap[]; /* [vocab_size] tokens of one bucket */
+};
+
 struct vlmd_sampler {
     struct vlmd_sampling s;
     int32_t vocab_size;
-    uint64_t state;  /* of the random stream */
-    int32_t *answer; /* [vocab_size] times in the answer; NULL when no penalty needs it */
-    uint8_t *seen;   /* [vocab_size] in prompt or answer; NULL without repetition_penalty */
-    int32_t *order;  /* [vocab_size] a heap of token ids; NULL without top_k and top_p */
+    uint64_t state;        /* of the random stream */
+    int32_t *answer;       /* [vocab_size] times in the answer; NULL when no penalty needs it */
+    uint8_t *seen;         /* [vocab_size] in prompt or answer; NULL without repetition_penalty */
+    struct cutter *cutter; /* NULL without top_k and top_p */
 };
 
 /* ---- parameters */
@@ -91,9 +108,10 @@ vlmd_sampler *sampler_create(int32_t vocab_size, const struct vlmd_sampling *s,
     size_t n = (size_t)vocab_size;
     sampler->answer = counts ? calloc(n, sizeof *sampler->answer) : NULL;
     sampler->seen = repeats ? calloc(n, sizeof *sampler->seen) : NULL;
-    sampler->order = cuts ? malloc(n * sizeof *sampler->order) : NULL;
-    if ((counts && !sampler->answer) || (repeats && !sampler->seen) || (cuts && !sampler->order)) {
-        err_no_memory(err, n * sizeof *sampler->order);
+    sampler->cutter =
+        cuts ? malloc(sizeof *sampler->cutter + n * sizeof sampler->cutter->heap[0]) : NULL;
+    if ((counts && !sampler->answer) || (repeats && !sampler->seen) || (cuts && !sampler->cutter)) {
+        err_no_memory(err, n * sizeof sampler->cutter->heap[0]);
         vlmd_sampler_close(sampler);
         return NULL;
     }
@@ -112,7 +130,7 @@ void vlmd_sampler_close(vlmd_sampler *sampler)
         return;
     free(sampler->answer);
     free(sampler->seen);
-    free(sampler->order);
+    free(sampler->cutter);
     free(sampler);
 }
 
@@ -134,14 +152,11 @@ static void record(vlmd_sampler *sampler, int32_t token)
 
 /* ---- logits to weights */
 
-/* NaN counts as impossible, plus infinity as the largest number, so that what follows is ordinary.
- */
+/* Plus infinity becomes the largest number, so that differences are defined. */
 static void tame(float *logits, int32_t n)
 {
     for (int32_t i = 0; i < n; i++) {
-        if (isnan(logits[i]))
-            logits[i] = -INFINITY;
-        else if (logits[i] > FLT_MAX)
+        if (logits[i] > FLT_MAX)
             logits[i] = FLT_MAX;
     }
 }
@@ -160,7 +175,7 @@ static void penalize(const vlmd_sampler *sampler, float *logits)
     }
 }
 
-/* The largest logit, the lowest id of equals; -1 when all are minus infinity. */
+/* The largest logit, the lowest id of equals; -1 when all are minus infinity or no numbers. */
 static int32_t largest(const float *logits, int32_t n)
 {
     int32_t best = -1;
@@ -197,19 +212,40 @@ double sampler_exp(double x)
     return sum * power;
 }
 
-/* exp((logit - max) / temperature), rounded to float; the largest is 1. Returns their sum. */
+/* exp((logit - max) / temperature), rounded to float; the largest is 1. What is not a number is
+ * impossible. Returns the sum. */
 static double weigh(float *logits, int32_t n, float max, double temperature)
 {
     double total = 0;
     for (int32_t i = 0; i < n; i++) {
         double x = ((double)logits[i] - (double)max) / temperature;
-        logits[i] = x < NEGLIGIBLE ? 0 : (float)sampler_exp(x);
+        logits[i] = x >= NEGLIGIBLE ? (float)sampler_exp(x) : 0;
         total += (double)logits[i];
     }
     return total;
 }
 
-/* ---- top_k, top_p: the likeliest tokens come off a heap, so the rest is never sorted */
+/* ---- top_k, top_p: only tokens next to the cut are put in order */
+
+static int32_t bucket_of(float weight)
+{
+    uint32_t bits;
+    memcpy(&bits, &weight, sizeof bits);
+    int32_t bucket = (int32_t)(bits >> BUCKET_SHIFT) - LOWEST_BUCKET;
+    return bucket > 0 ? bucket : 0;
+}
+
+static void fill_buckets(struct cutter *c, const float *weights, int32_t n)
+{
+    memset(c->buckets, 0, sizeof c->buckets);
+    for (int32_t i = 0; i < n; i++) {
+        if (weights[i] <= 0)
+            continue;
+        struct bucket *bucket = &c->buckets[bucket_of(weights[i])];
+        bucket->sum += (double)weights[i];
+        bucket->count++;
+    }
+}
 
 static bool comes_first(const float *weights, int32_t a, int32_t b)
 {
@@ -231,72 +267,74 @@ static void sift_down(int32_t *heap, int32_t len, int32_t i, const float *weight
     heap[i] = moved;
 }
 
-static int32_t make_heap(int32_t *heap, const float *weights, int32_t n)
+/* Makes a heap of the tokens in one bucket; returns its length. */
+static int32_t gather(struct cutter *c, const float *weights, int32_t n, int32_t bucket)
 {
     int32_t len = 0;
     for (int32_t i = 0; i < n; i++) {
-        if (weights[i] > 0)
-            heap[len++] = i;
+        if (weights[i] > 0 && bucket_of(weights[i]) == bucket)
+            c->heap[len++] = i;
     }
     for (int32_t i = len / 2; i-- > 0;)
-        sift_down(heap, len, i, weights);
+        sift_down(c->heap, len, i, weights);
     return len;
 }
 
-/* Moves the first token behind the heap's end, so that those taken stand there in reverse order. */
-static int32_t take_first(int32_t *heap, int32_t *len, const float *weights)
+/* Takes the likeliest token off the heap; returns its weight. */
+static float take(struct cutter *c, int32_t *len, const float *weights)
 {
-    int32_t first = heap[0];
-    int32_t last = heap[--*len];
-    heap[*len] = first;
-    if (*len) {
-        heap[0] = last;
-        sift_down(heap, *len, 0, weights);
-    }
-    return first;
+    float weight = weights[c->heap[0]];
+    c->heap[0] = c->heap[--*len];
+    if (*len)
+        sift_down(c->heap, *len, 0, weights);
+    return weight;
 }
 
-/* Takes the k likeliest and those as likely as the k-th. Returns their sum. */
-static double take_top_k(int32_t *heap, int32_t *len, const float *weights, int32_t k)
+/* Zeroes what is left in the heap and everything in lower buckets. */
+static void drop_below(struct cutter *c, float *weights, int32_t n, int32_t bucket, int32_t len)
 {
-    double sum = 0;
+    for (int32_t i = 0; i < len; i++)
+        weights[c->heap[i]] = 0;
+    for (int32_t i = 0; i < n; i++) {
+        if (bucket_of(weights[i]) < bucket)
+            weights[i] = 0;
+    }
+}
+
+static void cut_top_k(struct cutter *c, float *weights, int32_t n, int32_t k)
+{
+    int32_t taken = 0;
+    int32_t bucket = N_BUCKETS - 1;
+    fill_buckets(c, weights, n);
+    while (bucket >= 0 && k - taken > c->buckets[bucket].count)
+        taken += c->buckets[bucket--].count;
+    if (bucket < 0)
+        return; /* there are fewer than k */
+    int32_t len = gather(c, weights, n, bucket);
     float last = 0;
-    for (int32_t taken = 0; *len > 0 && (taken < k || weights[heap[0]] == last); taken++) {
-        last = weights[take_first(heap, len, weights)];
-        sum += (double)last;
-    }
-    return sum;
+    for (; len > 0 && (taken < k || weights[c->heap[0]] == last); taken++)
+        last = take(c, &len, weights);
+    drop_below(c, weights, n, bucket, len);
 }
 
-/* Zeroes what top_k and top_p cut off; returns the new sum. */
-static double cut(vlmd_sampler *sampler, float *weights, double total)
+static void cut_top_p(struct cutter *c, float *weights, int32_t n, double p)
 {
-    const struct vlmd_sampling *s = &sampler->s;
-    int32_t *heap = sampler->order;
-    int32_t len = make_heap(heap, weights, sampler->vocab_size);
-    int32_t all = len;
-    int32_t kept = 0; /* heap[all - kept, all) stay */
-    if (s->top_k > 0) {
-        total = take_top_k(heap, &len, weights, s->top_k);
-        kept = all - len;
-    }
-    if (s->top_p < 1) {
-        double wanted = (double)s->top_p * total;
-        double sum = 0;
-        int32_t candidates = kept; /* with top_k they are taken already */
-        kept = 0;
-        while (sum < wanted && (s->top_k > 0 ? kept < candidates : len > 0)) {
-            int32_t token = s->top_k > 0 ? heap[all - 1 - kept] : take_first(heap, &len, weights);
-            sum += (double)weights[token];
-            kept++;
-        }
-        total = sum;
-    }
-    for (int32_t i = 0; i < all - kept; i++)
-        weights[heap[i]] = 0;
-    return total;
+    double total = 0, sum = 0;
+    int32_t bucket = N_BUCKETS - 1;
+    fill_buckets(c, weights, n);
+    for (int32_t i = 0; i < N_BUCKETS; i++)
+        total += c->buckets[i].sum;
+    while (bucket >= 0 && sum + c->buckets[bucket].sum < p * total)
+        sum += c->buckets[bucket--].sum;
+    if (bucket < 0)
+        return; /* rounding: all of them are wanted */
+    int32_t len = gather(c, weights, n, bucket);
+    while (len > 0 && sum < p * total)
+        sum += (double)take(c, &len, weights);
+    drop_below(c, weights, n, bucket, len);
 }
 
+/* min_p, and the sum of what is left after all cuts. */
 static double cut_min_p(float *weights, int32_t n, float min_p)
 {
     double total = 0;
@@ -312,9 +350,7 @@ double sampler_weights(vlmd_sampler *sampler, float *logits)
 {
     const struct vlmd_sampling *s = &sampler->s;
     int32_t n = sampler->vocab_size;
-    tame(logits, n);
     penalize(sampler, logits);
-    tame(logits, n);
     int32_t best = largest(logits, n);
     if (best < 0)
         return 0;
@@ -323,12 +359,14 @@ double sampler_weights(vlmd_sampler *sampler, float *logits)
         logits[best] = 1;
         return 1;
     }
+    if (logits[best] > FLT_MAX)
+        tame(logits, n);
     double total = weigh(logits, n, logits[best], (double)s->temperature);
-    if (sampler->order)
-        total = cut(sampler, logits, total);
-    if (s->min_p > 0)
-        total = cut_min_p(logits, n, s->min_p);
-    return total;
+    if (s->top_k > 0)
+        cut_top_k(sampler->cutter, logits, n, s->top_k);
+    if (s->top_p < 1)
+        cut_top_p(sampler->cutter, logits, n, (double)s->top_p);
+    return s->top_k > 0 || s->top_p < 1 || s->min_p > 0 ? cut_min_p(logits, n, s->min_p) : total;
 }
 
 static int32_t draw(const float *weights, int32_t n, double point)

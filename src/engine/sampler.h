@@ -21,7 +21,8 @@ vlmd_sampler *sampler_create(int32_t vocab_size, const struct vlmd_sampling *s,
                              struct vlmd_error *err);
 
 /* Steps 1 to 6: overwrites logits with the probability of each token, up to a common factor.
- * Returns the sum of these, 0 when no logit is a number above minus infinity. With temperature 0
+ * Returns the sum of these, 0 when no logit is a number above minus infinity (vlmd_sampler_next
+ * then returns -1). With temperature 0
  * the one token has 1 and all others 0. Public here for tests against the reference. */
 double sampler_weights(vlmd_sampler *sampler, float *logits);
 

@@ -59,19 +59,24 @@ void bpe_add(struct bpe *b, int32_t left, int32_t right, int32_t rank, int32_t m
 
 /* ---- the heap */
 
+/* Four children a node: half the levels, and children lie in one cache line. */
+#define HEAP_WIDTH 4
+
 static void heap_sift_down(uint64_t *heap, size_t len, size_t i)
 {
     uint64_t moved = heap[i];
     for (;;) {
-        size_t child = 2 * i + 1;
-        if (child >= len)
+        size_t first = HEAP_WIDTH * i + 1;
+        if (first >= len)
             break;
-        if (child + 1 < len && heap[child + 1] < heap[child])
-            child++;
-        if (heap[child] >= moved)
+        size_t end = first + HEAP_WIDTH < len ? first + HEAP_WIDTH : len;
+        size_t least = first;
+        for (size_t child = first + 1; child < end; child++)
+            least = heap[child] < heap[least] ? child : least;
+        if (heap[least] >= moved)
             break;
-        heap[i] = heap[child];
-        i = child;
+        heap[i] = heap[least];
+        i = least;
     }
     heap[i] = moved;
 }
@@ -79,9 +84,9 @@ static void heap_sift_down(uint64_t *heap, size_t len, size_t i)
 static void heap_push(struct bpe_work *work, uint64_t value)
 {
     size_t i = work->heap_len++;
-    while (i > 0 && work->heap[(i - 1) / 2] > value) {
-        work->heap[i] = work->heap[(i - 1) / 2];
-        i = (i - 1) / 2;
+    while (i > 0 && work->heap[(i - 1) / HEAP_WIDTH] > value) {
+        work->heap[i] = work->heap[(i - 1) / HEAP_WIDTH];
+        i = (i - 1) / HEAP_WIDTH;
     }
     work->heap[i] = value;
 }
@@ -160,7 +165,7 @@ static void load_symbols(const struct bpe *b, struct bpe_work *work, const int32
         if (rank >= 0)
             work->heap[work->heap_len++] = heap_entry(rank, i);
     }
-    for (size_t i = work->heap_len / 2; i-- > 0;)
+    for (size_t i = (work->heap_len + HEAP_WIDTH - 2) / HEAP_WIDTH; i-- > 0;)
         heap_sift_down(work->heap, work->heap_len, i);
 }
 
