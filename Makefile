@@ -73,7 +73,7 @@ ifeq ($(shell $(PKG_CONFIG) --exists libllhttp 2>/dev/null && echo yes),yes)
 LLHTTP_CFLAGS := $(shell $(PKG_CONFIG) --cflags libllhttp)
 LLHTTP_LIB := $(shell $(PKG_CONFIG) --libs libllhttp)
 else
-LLHTTP_CFLAGS := -isystem $(LLHTTP_SOURCE)/include
+LLHTTP_CFLAGS := -isystem $(LLHTTP_SOURCE)/include -DLLHTTP_STRICT_MODE=1
 LLHTTP_LIB := $(B)/lib/llhttp.a
 LLHTTP_OBJECTS := $(patsubst $(LLHTTP_SOURCE)/src/%.c,$(B)/obj/llhttp/%.o,$(wildcard $(LLHTTP_SOURCE)/src/*.c))
 endif
@@ -128,7 +128,7 @@ $(B)/lib/llhttp.a: $(LLHTTP_OBJECTS)
 $(B)/obj/llhttp/%.o: $(LLHTTP_SOURCE)/src/%.c
 	@mkdir -p $(@D)
 	$(call say,CC $<)
-	$(Q)$(CC) -O2 -g -fPIE $(filter -fsanitize%,$(OPT)) -I$(LLHTTP_SOURCE)/include -c $< -o $@
+	$(Q)$(CC) -O2 -g -fPIE $(filter -fsanitize%,$(OPT)) $(LLHTTP_CFLAGS) -c $< -o $@
 
 # ---- unit tests: tests/unit/<folder>/test_*.c, one program each
 UNIT_SOURCES := $(sort $(wildcard tests/unit/*/test_*.c tests/unit/*/*/test_*.c))
