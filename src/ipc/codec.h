@@ -45,6 +45,12 @@ enum ipc_finish {
     IPC_FINISH_CANCELLED,
 };
 
+enum ipc_sandbox {
+    IPC_SANDBOX_OFF, /* not asked for, or this platform has none */
+    IPC_SANDBOX_ON,
+    IPC_SANDBOX_REFUSED, /* the system refused it */
+};
+
 /* Text with its length; in received messages a NUL follows that is not counted. */
 struct ipc_string {
     const char *data;

@@ -191,7 +191,8 @@ static void test_hostile_bodies(void **state)
     refuse_to_decode(IPC_NONE, "", 0);
     refuse_to_decode(IPC_TYPES, "", 0);
     refuse_to_decode((enum ipc_type)0xFFFF, "", 0);
-    refuse_to_decode(IPC_DECODER_READY, "\x02", 1);                /* a bool of 2 */
+    refuse_to_decode(IPC_DECODER_READY, "\x03", 1);                /* no such state */
+    refuse_to_decode(IPC_READY, "\0\0\0\0\0\0\0\0\2", 9);          /* a bool of 2 */
     refuse_to_decode(IPC_LOADING, "\xFF\xFF\xFF\xFF", 4);          /* a length of 4 GiB */
     refuse_to_decode(IPC_LOADING, "\1\0\0\0\xC0\0\0\0\0", 9);      /* not UTF-8 */
     refuse_to_decode(IPC_LOADING, "\0\0\0\0\0\0\xC0\x7F", 8);      /* NaN */
