@@ -1,0 +1,255 @@
+#include "front/api.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "front/errors.h"
+#include "front/json_text.h"
+#include "front/route.h"
+
+static void respond_json(struct http_conn *conn, int status, const char *more, struct buf *body)
+{
+    if (body->failed)
+        http_respond(conn, 503, NULL, NULL, "", 0);
+    else
+        http_respond(conn, status, "application/json", more, body->data, body->len);
+    buf_free(body);
+}
+
+static void respond_error(struct http_conn *conn, const struct api_error *error, const char *more)
+{
+    struct buf body = {0};
+    errors_append_json(&body, error);
+    respond_json(conn, error->status, more ? more : errors_fields(error->status), &body);
+}
+
+static void append_field(struct buf *out, const char *name, const char *value)
+{
+    buf_appendf(out, "\"%s\":", name);
+    json_text_append(out, value, strlen(value));
+}
+
+/* ---- models */
+
+static void append_model(struct buf *out, const struct api *api, const struct worker_status *w)
+{
+    buf_append_char(out, '{');
+    append_field(out, "id", w->id);
+    buf_appendf(out, ",\"object\":\"model\",\"created\":%lld,\"owned_by\":\"vlmd\"}",
+                (long long)api->started);
+}
+
+static void get_models(void *context, struct http_conn *conn, struct http_request *request)
+{
+    const struct api *api = context;
+    (void)request;
+    struct buf out = {0};
+    buf_append_text(&out, "{\"object\":\"list\",\"data\":[");
+    for (size_t i = 0; i < workers_count(api->workers); i++) {
+        struct worker_status w = workers_status(api->workers, i);
+        if (i > 0)
+            buf_append_char(&out, ',');
+        append_model(&out, api, &w);
+    }
+    buf_append_text(&out, "]}");
+    respond_json(conn, 200, NULL, &out);
+}
+
+static void get_model(void *context, struct http_conn *conn, struct http_request *request)
+{
+    const struct api *api = context;
+    char *id = request->path + strlen("/v1/models/");
+    int index = route_percent_decode(id) ? workers_find(api->workers, id) : -1;
+    if (index < 0) {
+        struct api_error error = errors_from_status(404, "this model does not exist here");
+        error.param = "model";
+        error.code = "model_not_found";
+        respond_error(conn, &error, NULL);
+        return;
+    }
+    struct worker_status w = workers_status(api->workers, (size_t)index);
+    struct buf out = {0};
+    append_model(&out, api, &w);
+    respond_json(conn, 200, NULL, &out);
+}
+
+/* ---- health and status */
+
+/* "ok" when every model is ready; else what the first that is not is doing. */
+static const char *overall_state(const struct api *api, bool *any_ready)
+{
+    const char *state = "ok";
+    *any_ready = false;
+    for (size_t i = workers_count(api->workers); i > 0; i--) {
+        struct worker_status w = workers_status(api->workers, i - 1);
+        if (w.state == WORKER_READY)
+            *any_ready = true;
+        else
+            state = worker_state_name(w.state);
+    }
+    return state;
+}
+
+static void get_health(void *context, struct http_conn *conn, struct http_request *request)
+{
+    const struct api *api = context;
+    (void)request;
+    struct buf out = {0};
+    bool any_ready;
+    const char *state = overall_state(api, &any_ready);
+    buf_appendf(&out, "{\"status\":\"%s\",\"models\":{", state);
+    for (size_t i = 0; i < workers_count(api->workers); i++) {
+        struct worker_status w = workers_status(api->workers, i);
+        if (i > 0)
+            buf_append_char(&out, ',');
+        append_field(&out, w.id, worker_state_name(w.state));
+    }
+    buf_append_text(&out, "}}");
+    respond_json(conn, any_ready ? 200 : 503, any_ready ? NULL : errors_fields(503), &out);
+}
+
+static void append_worker(struct buf *out, const struct worker_status *w)
+{
+    buf_append_char(out, '{');
+    append_field(out, "id", w->id);
+    buf_append_char(out, ',');
+    append_field(out, "path", w->path);
+    buf_append_char(out, ',');
+    append_field(out, "state", worker_state_name(w->state));
+    buf_appendf(out, ",\"pid\":%ld,\"requests\":%u,\"restarts\":%u", (long)w->pid, w->jobs,
+                w->restarts);
+    if (w->state == WORKER_LOADING) {
+        buf_append_char(out, ',');
+        append_field(out, "progress", w->progress);
+        buf_appendf(out, ",\"fraction\":%.3f", (double)w->fraction);
+    }
+    if (w->state == WORKER_FAILED) {
+        buf_append_char(out, ',');
+        append_field(out, "error", w->failure->text);
+    }
+    if (w->state == WORKER_READY) {
+        buf_append_char(out, ',');
+        append_field(out, "architecture", w->info->architecture);
+        buf_append_char(out, ',');
+        append_field(out, "isa", w->info->isa);
+        buf_appendf(out,
+                    ",\"vision\":%s,\"context_length\":%d,\"kv_tokens\":%d,\"weight_bytes\":%llu",
+                    w->info->has_vision ? "true" : "false", w->info->context_length,
+                    w->info->kv_tokens, (unsigned long long)w->info->weight_bytes);
+    }
+    buf_append_char(out, '}');
+}
+
+static void get_admin_status(void *context, struct http_conn *conn, struct http_request *request)
+{
+    const struct api *api = context;
+    (void)request;
+    struct buf out = {0};
+    bool any_ready;
+    struct decoders_status d = decoders_status(api->decoders);
+    buf_appendf(&out, "{\"status\":\"%s\",\"uptime_s\":%lld", overall_state(api, &any_ready),
+                (long long)(time(NULL) - api->started));
+    buf_appendf(&out, ",\"requests\":%u,\"connections\":%u", chats_running(api->chats),
+                http_server_connections(api->public_server));
+    buf_appendf(&out,
+                ",\"decoders\":{\"processes\":%u,\"ready\":%u,\"sandboxed\":%s,\"queued\":%zu,"
+                "\"restarts\":%u}",
+                d.processes, d.ready, d.sandboxed ? "true" : "false", d.queued, d.restarts);
+    buf_append_text(&out, ",\"models\":[");
+    for (size_t i = 0; i < workers_count(api->workers); i++) {
+        struct worker_status w = workers_status(api->workers, i);
+        if (i > 0)
+            buf_append_char(&out, ',');
+        append_worker(&out, &w);
+    }
+    buf_append_text(&out, "]}");
+    respond_json(conn, 200, NULL, &out);
+}
+
+static void post_chat(void *context, struct http_conn *conn, struct http_request *request)
+{
+    const struct api *api = context;
+    (void)request;
+    chats_handle(api->chats, conn);
+}
+
+/* ---- the ports */
+
+static const struct route public_routes[] = {
+    {"POST", "/v1/chat/completions", post_chat},
+    {"GET", "/v1/models", get_models},
+    {"GET", "/v1/models/", get_model},
+    {"GET", "/health", get_health},
+};
+
+static const struct route admin_routes[] = {
+    {"GET", "/admin/health", get_health},
+    {"GET", "/admin/status", get_admin_status},
+};
+
+struct api_port api_public_port(struct api *api)
+{
+    return (struct api_port){api, public_routes, sizeof public_routes / sizeof *public_routes,
+                             false};
+}
+
+struct api_port api_admin_port(struct api *api)
+{
+    return (struct api_port){api, admin_routes, sizeof admin_routes / sizeof *admin_routes, false};
+}
+
+static bool refuse(struct http_conn *conn, int status, const char *text, const char *more)
+{
+    struct api_error error = errors_from_status(status, text);
+    respond_error(conn, &error, more);
+    return false;
+}
+
+static bool on_head(void *context, struct http_conn *conn, const struct http_request *q)
+{
+    const struct api_port *port = context;
+    if (port->check_host && *q->host && !route_host_is_local(q->host))
+        return refuse(conn, 403,
+                      "this server listens on loopback and answers to the Hosts "
+                      "localhost, 127.0.0.1 and [::1] only",
+                      NULL);
+    struct route_match match = route_find(port->routes, port->n_routes, q->method, q->path);
+    if (!match.route && match.status == 405) {
+        char allow[80];
+        snprintf(allow, sizeof allow, "Allow: %s\r\n", match.allow);
+        return refuse(conn, 405, "this path does not know that method", allow);
+    }
+    if (!match.route)
+        return refuse(conn, 404, "there is nothing at this path", NULL);
+    if (strcmp(match.route->method, "POST") != 0)
+        return true;
+    if (!q->has_length)
+        return refuse(conn, 411, "the request needs a Content-Length", NULL);
+    if (!route_type_is_json(http_request_field(q, "content-type")))
+        return refuse(conn, 415, "the Content-Type must be application/json", NULL);
+    const char *coding = http_request_field(q, "content-encoding");
+    if (coding && strcasecmp(coding, "identity") != 0)
+        return refuse(conn, 415, "compressed bodies are not accepted", NULL);
+    return true;
+}
+
+static void on_request(void *context, struct http_conn *conn, struct http_request *request)
+{
+    const struct api_port *port = context;
+    struct route_match match =
+        route_find(port->routes, port->n_routes, request->method, request->path);
+    match.route->handle(port->api, conn, request);
+}
+
+static void on_refused(void *context, struct http_conn *conn, int status, const char *text)
+{
+    (void)context;
+    refuse(conn, status, text, NULL);
+}
+
+struct http_handler api_handler(struct api_port *port)
+{
+    return (struct http_handler){port, on_head, on_request, on_refused};
+}

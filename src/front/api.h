@@ -1,0 +1,28 @@
+/* The routes of both ports. */
+#pragma once
+
+#include "front/chats.h"
+#include "front/http_conn.h"
+
+/* What the handlers look at. */
+struct api {
+    struct workers *workers;
+    struct decoders *decoders;
+    struct chats *chats;
+    struct http_server *public_server;
+    struct http_server *admin_server;
+    int64_t started; /* seconds since 1970 */
+};
+
+/* One listening port: a set of routes over the same state. */
+struct api_port {
+    struct api *api;
+    const struct route *routes;
+    size_t n_routes;
+    bool check_host; /* set when listening on loopback */
+};
+
+struct api_port api_public_port(struct api *api);
+struct api_port api_admin_port(struct api *api);
+/* The handler for http_server_open; the port outlives the server. */
+struct http_handler api_handler(struct api_port *port);

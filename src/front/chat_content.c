@@ -1,0 +1,269 @@
+#include "front/chat_content.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/data_uri.h"
+#include "base/json.h"
+
+struct content_parser {
+    const struct chat_limits *limits;
+    struct chat_request *out;
+    struct vlmd_error *err;
+};
+
+/* A value that stands for "nothing": absent, null or an empty list. */
+static bool is_nothing(const json_t *value)
+{
+    return !value || json_is_null(value) || (json_is_array(value) && json_array_size(value) == 0);
+}
+
+/* Refuses keys that are not in the NULL-terminated list. */
+static int only_keys(struct content_parser *p, const json_t *object, const char *const *known)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach ((json_t *)(uintptr_t)object, key, value) {
+        const char *const *k = known;
+        while (*k && strcmp(*k, key) != 0)
+            k++;
+        if (!*k)
+            return err_set(p->err, VLMD_INVALID, key, "unknown field: %.64s", key);
+    }
+    return 0;
+}
+
+/* ---- images */
+
+static int decode_url(struct content_parser *p, const char *url, struct chat_image *image)
+{
+    size_t len = strlen(url);
+    if (strncasecmp(url, "http://", 7) == 0 || strncasecmp(url, "https://", 8) == 0)
+        return err_set(p->err, VLMD_UNSUPPORTED, NULL,
+                       "fetching images is not supported yet: send a data URI");
+    if (!data_uri_is(url, len))
+        return err_set(p->err, VLMD_INVALID, NULL,
+                       "an image must be a data URI (data:image/...;base64,...)");
+    struct data_uri uri;
+    if (data_uri_decode(url, len, p->limits->max_image_bytes, &uri, p->err) < 0)
+        return -1;
+    if (uri.len == 0) {
+        data_uri_free(&uri);
+        return err_set(p->err, VLMD_INVALID, NULL, "the image is empty");
+    }
+    image->bytes = uri.bytes;
+    image->len = uri.len;
+    return 0;
+}
+
+static int parse_detail(struct content_parser *p, const json_t *holder, bool *low)
+{
+    const char *detail = "auto";
+    if (json_get_string(holder, "detail", &detail, p->err) < 0)
+        return -1;
+    if (strcmp(detail, "low") != 0 && strcmp(detail, "high") != 0 && strcmp(detail, "auto") != 0)
+        return err_set(p->err, VLMD_INVALID, "detail", "detail must be low, high or auto");
+    *low = strcmp(detail, "low") == 0;
+    return 0;
+}
+
+static struct chat_image *new_image(struct content_parser *p)
+{
+    struct chat_request *out = p->out;
+    if (out->n_images == p->limits->max_images) {
+        err_set(p->err, VLMD_TOO_LARGE, NULL, "a request may hold at most %zu images",
+                p->limits->max_images);
+        return NULL;
+    }
+    struct chat_image *grown = realloc(out->images, (out->n_images + 1) * sizeof *grown);
+    if (!grown) {
+        err_no_memory(p->err, sizeof *grown);
+        return NULL;
+    }
+    out->images = grown;
+    grown[out->n_images] = (struct chat_image){0};
+    return &grown[out->n_images++];
+}
+
+/* {"type":"image_url","image_url":{"url":...,"detail":...}} or "image_url":"..." */
+static int parse_image(struct content_parser *p, const json_t *part, const char *where)
+{
+    static const char *const part_keys[] = {"type", "image_url", NULL};
+    static const char *const url_keys[] = {"url", "detail", NULL};
+    if (only_keys(p, part, part_keys) < 0)
+        return -1;
+    const json_t *holder = json_object_get(part, "image_url");
+    const char *url = json_string_value(holder);
+    const char *field = "image_url";
+    bool low = false;
+    if (json_is_object(holder)) {
+        if (only_keys(p, holder, url_keys) < 0 || parse_detail(p, holder, &low) < 0 ||
+            json_require(json_get_string(holder, "url", &url, p->err), "url", p->err) < 0) {
+            err_prefix_field(p->err, "image_url");
+            return -1;
+        }
+        field = "image_url.url";
+    }
+    if (!url)
+        return err_set(p->err, VLMD_INVALID, "image_url", "image_url must be an object with a url");
+    struct chat_image *image = new_image(p);
+    if (!image)
+        return -1;
+    image->low_detail = low;
+    snprintf(image->field, sizeof image->field, "%s.%s", where, field);
+    if (decode_url(p, url, image) < 0) {
+        snprintf(p->err->field, sizeof p->err->field, "%s", field);
+        return -1;
+    }
+    return 0;
+}
+
+/* ---- parts and messages */
+
+/* Appends the part in the form that the worker gets. `where` is its path, for later errors. */
+static int parse_part(struct content_parser *p, const json_t *part, bool images_allowed,
+                      const char *where, json_t *out)
+{
+    static const char *const text_keys[] = {"type", "text", NULL};
+    const char *type = NULL, *text = NULL;
+    if (!json_is_object(part))
+        return err_set(p->err, VLMD_INVALID, NULL, "a content part must be an object");
+    if (json_require(json_get_string(part, "type", &type, p->err), "type", p->err) < 0)
+        return -1;
+    json_t *made = NULL;
+    if (strcmp(type, "text") == 0) {
+        if (only_keys(p, part, text_keys) < 0 ||
+            json_require(json_get_string(part, "text", &text, p->err), "text", p->err) < 0)
+            return -1;
+        made = json_pack("{s:s, s:s}", "type", "text", "text", text);
+    } else if (strcmp(type, "image_url") == 0) {
+        if (!images_allowed)
+            return err_set(p->err, VLMD_INVALID, "type",
+                           "images are only allowed in messages of the user");
+        if (parse_image(p, part, where) < 0)
+            return -1;
+        made = json_pack("{s:s}", "type", "image");
+    } else {
+        return err_set(p->err, VLMD_UNSUPPORTED, "type",
+                       "content parts of type %.32s are not supported; text and image_url are",
+                       type);
+    }
+    if (!made || json_array_append_new(out, made) < 0)
+        return err_no_memory(p->err, 64);
+    return 0;
+}
+
+static json_t *parse_parts(struct content_parser *p, const json_t *content, bool images_allowed,
+                           const char *where)
+{
+    json_t *parts = json_array();
+    if (!parts) {
+        err_no_memory(p->err, 64);
+        return NULL;
+    }
+    if (json_array_size(content) == 0) {
+        err_set(p->err, VLMD_INVALID, "content", "content must not be an empty list");
+        goto fail;
+    }
+    for (size_t i = 0; i < json_array_size(content); i++) {
+        char here[32], path[80];
+        snprintf(here, sizeof here, "content[%zu]", i);
+        snprintf(path, sizeof path, "%s.%s", where, here);
+        if (parse_part(p, json_array_get(content, i), images_allowed, path, parts) < 0) {
+            err_prefix_field(p->err, here);
+            goto fail;
+        }
+    }
+    return parts;
+fail:
+    json_decref(parts);
+    return NULL;
+}
+
+static int check_role(struct content_parser *p, const char *role)
+{
+    static const char *const known[] = {"system", "developer", "user", "assistant", NULL};
+    static const char *const later[] = {"tool", "function", NULL};
+    for (const char *const *k = known; *k; k++)
+        if (strcmp(*k, role) == 0)
+            return 0;
+    for (const char *const *k = later; *k; k++)
+        if (strcmp(*k, role) == 0)
+            return err_set(p->err, VLMD_UNSUPPORTED, "role", "the role %s is not supported yet",
+                           role);
+    return err_set(p->err, VLMD_INVALID, "role",
+                   "role must be system, developer, user or assistant");
+}
+
+static int check_keys(struct content_parser *p, const json_t *message)
+{
+    static const char *const known[] = {"role",       "content",       "name",
+                                        "refusal",    "annotations",   "audio",
+                                        "tool_calls", "function_call", NULL};
+    static const char *const unsupported[] = {"tool_calls", "function_call", "audio", NULL};
+    if (only_keys(p, message, known) < 0)
+        return -1;
+    for (const char *const *k = unsupported; *k; k++)
+        if (!is_nothing(json_object_get(message, *k)))
+            return err_set(p->err, VLMD_UNSUPPORTED, *k, "%s is not supported yet", *k);
+    return 0;
+}
+
+static int parse_message(struct content_parser *p, const json_t *message, const char *where,
+                         json_t *out)
+{
+    const char *role = NULL, *name = NULL;
+    if (!json_is_object(message))
+        return err_set(p->err, VLMD_INVALID, NULL, "a message must be an object");
+    if (check_keys(p, message) < 0 ||
+        json_require(json_get_string(message, "role", &role, p->err), "role", p->err) < 0 ||
+        check_role(p, role) < 0 || json_get_string(message, "name", &name, p->err) < 0)
+        return -1;
+    const json_t *content = json_object_get(message, "content");
+    json_t *value = NULL;
+    if (json_is_string(content))
+        value = json_incref((json_t *)(uintptr_t)content);
+    else if (json_is_array(content))
+        value = parse_parts(p, content, strcmp(role, "user") == 0, where);
+    else
+        return err_set(p->err, VLMD_INVALID, "content",
+                       "content must be a string or a list of parts");
+    if (!value)
+        return -1;
+    json_t *made = json_pack("{s:s, s:o}", "role", role, "content", value);
+    if (made && name)
+        json_object_set_new(made, "name", json_string(name));
+    if (!made || json_array_append_new(out, made) < 0)
+        return err_no_memory(p->err, 64);
+    return 0;
+}
+
+int chat_content_parse(const json_t *body, const struct chat_limits *limits,
+                       struct chat_request *out, struct vlmd_error *err)
+{
+    struct content_parser p = {limits, out, err};
+    json_t *messages = NULL;
+    if (json_require(json_get_array(body, "messages", &messages, err), "messages", err) < 0)
+        return -1;
+    if (json_array_size(messages) == 0)
+        return err_set(err, VLMD_INVALID, "messages", "messages must hold at least one message");
+    json_t *reduced = json_array();
+    if (!reduced)
+        return err_no_memory(err, 64);
+    int status = -1;
+    for (size_t i = 0; i < json_array_size(messages); i++) {
+        char where[40];
+        snprintf(where, sizeof where, "messages[%zu]", i);
+        if (parse_message(&p, json_array_get(messages, i), where, reduced) < 0) {
+            err_prefix_field(err, where);
+            goto out;
+        }
+    }
+    out->messages = json_dumps(reduced, JSON_COMPACT);
+    status = out->messages ? 0 : err_no_memory(err, 64);
+out:
+    json_decref(reduced);
+    return status;
+}

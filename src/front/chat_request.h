@@ -1,0 +1,49 @@
+/* The body of POST /v1/chat/completions as a validated value. Pure: no sockets, no models. Knows
+ * every parameter of OpenAI's schema: each is used, listed as harmless, or refused by its name. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+#define CHAT_MAX_STOPS 16
+
+struct chat_limits {
+    size_t max_images;
+    size_t max_image_bytes; /* of one encoded image */
+};
+
+struct chat_image {
+    uint8_t *bytes; /* encoded, owned */
+    size_t len;
+    bool low_detail;
+    char field[96]; /* "messages[0].content[1].image_url.url" */
+};
+
+struct chat_request {
+    char *model;
+    char *messages; /* JSON, with image parts as {"type":"image"}; see messages.def, GENERATE */
+    struct chat_image *images;
+    size_t n_images;
+    char *stops[CHAT_MAX_STOPS];
+    size_t n_stops;
+    float temperature, top_p, min_p;
+    float repetition_penalty, presence_penalty, frequency_penalty;
+    int32_t top_k;
+    int32_t max_tokens; /* 0: not given */
+    bool has_seed;
+    uint64_t seed;
+    bool stream;
+    bool include_usage;
+};
+
+/* Fills *out, which the caller releases with chat_request_free in any case. Errors name the
+ * parameter as their field. */
+int chat_request_parse(const char *body, size_t len, const struct chat_limits *limits,
+                       struct chat_request *out, struct vlmd_error *err);
+void chat_request_free(struct chat_request *request);
+
+/* Does no bracket of this JSON text open more than `depth` levels? */
+bool chat_json_depth_within(const char *text, size_t len, int depth);

@@ -1,0 +1,26 @@
+/* The JSON of chat completions: the one body, and the chunks of a stream. Pure text. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "ipc/codec.h"
+
+struct chat_head {
+    const char *id; /* "chatcmpl-..." */
+    const char *model;
+    int64_t created;    /* seconds since 1970 */
+    bool include_usage; /* every chunk then has a usage field */
+};
+
+/* chat.completion: the whole answer. */
+void chat_text_body(struct buf *out, const struct chat_head *head, const char *text, size_t len,
+                    const struct ipc_done *done);
+
+/* Server-sent events, each "data: {chat.completion.chunk}\n\n". */
+void chat_text_role(struct buf *out, const struct chat_head *head);
+void chat_text_delta(struct buf *out, const struct chat_head *head, const char *text, size_t len);
+/* The last choice with its finish_reason, the usage when asked for, and [DONE]. */
+void chat_text_end(struct buf *out, const struct chat_head *head, const struct ipc_done *done);

@@ -1,0 +1,458 @@
+#include "front/chats.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "front/chat_text.h"
+#include "front/errors.h"
+#include "front/random_id.h"
+
+#define PARSE_HERE 32768   /* bytes of a body that are parsed on the loop itself */
+#define LOW_DETAIL 262144u /* pixels: 512 x 512, as OpenAI's "low" */
+
+struct chats {
+    uv_loop_t *loop;
+    struct chats_options options;
+    struct workers *workers;
+    struct decoders *decoders;
+    unsigned running;
+};
+
+struct chat {
+    struct chats *owner;
+    struct http_conn *conn; /* NULL once the client is gone or answered */
+    struct chat_request request;
+    int model;
+    uint64_t began;
+
+    uv_work_t work; /* parsing beside the loop */
+    bool parsing;
+    char *body;
+    size_t body_len;
+    int parse_status;
+    struct vlmd_error parse_error;
+
+    struct worker_wait wait;
+    struct decode_job **decodes; /* n_images; NULL when done */
+    struct ipc_image *images;    /* n_images; rgb -1 until decoded */
+    struct decode_slot *slots;
+    size_t n_decoding;
+
+    struct worker_job *job;
+    bool streaming; /* the head was sent */
+    struct buf text;
+    char id[RANDOM_ID_BYTES];
+    struct chat_head head;
+};
+
+struct decode_slot {
+    struct chat *chat;
+    size_t index;
+};
+
+static void on_parsed(struct chat *c);
+
+/* ---- the end */
+
+static void drop_images(struct chat *c)
+{
+    for (size_t i = 0; c->images && i < c->request.n_images; i++) {
+        if (c->decodes[i])
+            decoders_let_go(c->decodes[i]);
+        if (c->images[i].rgb >= 0)
+            close(c->images[i].rgb);
+    }
+    free(c->images);
+    free(c->decodes);
+    free(c->slots);
+    c->images = NULL;
+    c->decodes = NULL;
+    c->slots = NULL;
+}
+
+static void chat_free(struct chat *c)
+{
+    if (c->parsing)
+        return; /* the thread still reads the body; after_parse comes back here */
+    if (c->conn)
+        http_conn_on_gone(c->conn, NULL, NULL);
+    if (c->model >= 0)
+        workers_stop_waiting(c->owner->workers, (size_t)c->model, &c->wait);
+    if (c->job)
+        workers_let_go(c->job);
+    drop_images(c);
+    chat_request_free(&c->request);
+    buf_free(&c->text);
+    free(c->body);
+    c->owner->running--;
+    free(c);
+}
+
+static void on_gone(void *context)
+{
+    struct chat *c = context;
+    log_write(LOG_INFO, "%s: the client went away", http_conn_request_id(c->conn));
+    c->conn = NULL;
+    chat_free(c);
+}
+
+static void respond_error(struct http_conn *conn, const struct api_error *error)
+{
+    struct buf body = {0};
+    errors_append_json(&body, error);
+    http_respond(conn, error->status, "application/json", errors_fields(error->status),
+                 body.data ? body.data : "", body.len);
+    buf_free(&body);
+}
+
+/* Ends the chat with an error, in the stream if that has begun. */
+static void fail(struct chat *c, const struct vlmd_error *err)
+{
+    struct http_conn *conn = c->conn;
+    struct api_error error = errors_from(err);
+    if (err->code == VLMD_NOT_FOUND && strcmp(err->field, "model") == 0)
+        error.code = "model_not_found";
+    http_conn_on_gone(conn, NULL, NULL);
+    if (error.status >= 500)
+        log_write(LOG_WARN, "%s: %s", http_conn_request_id(conn), err->text);
+    if (c->streaming) {
+        struct buf event = {0};
+        buf_append_text(&event, "data: ");
+        errors_append_json(&event, &error);
+        buf_append_text(&event, "\n\n");
+        if (!event.failed)
+            http_stream_write(conn, event.data, event.len);
+        buf_free(&event);
+        http_stream_end(conn);
+    } else {
+        respond_error(conn, &error);
+    }
+    c->conn = NULL;
+    chat_free(c);
+}
+
+/* ---- the answer */
+
+static void send_event(struct chat *c, struct buf *out)
+{
+    if (out->failed)
+        log_write(LOG_ERROR, "out of memory: a piece of an answer is lost");
+    else
+        http_stream_write(c->conn, out->data, out->len);
+    buf_free(out);
+}
+
+static void begin_stream(struct chat *c)
+{
+    struct buf out = {0};
+    c->streaming = true;
+    http_stream_begin(c->conn, 200, "text/event-stream; charset=utf-8",
+                      "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n");
+    chat_text_role(&out, &c->head);
+    send_event(c, &out);
+}
+
+static void on_started(void *context, int32_t prompt_tokens)
+{
+    (void)prompt_tokens;
+    (void)context; /* errors may still come and deserve their own status: wait for the text */
+}
+
+static void on_text(void *context, const char *text, size_t len)
+{
+    struct chat *c = context;
+    struct buf out = {0};
+    if (!c->request.stream) {
+        buf_append(&c->text, text, len);
+        return;
+    }
+    if (!c->streaming)
+        begin_stream(c);
+    chat_text_delta(&out, &c->head, text, len);
+    send_event(c, &out);
+}
+
+static void on_done(void *context, const struct ipc_done *done)
+{
+    struct chat *c = context;
+    struct vlmd_error err;
+    c->job = NULL;
+    log_write(LOG_INFO,
+              "%s: %d + %d tokens, queue %.2f s, vision %.2f s, prefill %.2f s, decode %.2f s",
+              http_conn_request_id(c->conn), done->prompt_tokens, done->completion_tokens,
+              (double)done->queue_seconds, (double)done->vision_seconds,
+              (double)done->prefill_seconds, (double)done->decode_seconds);
+    if (done->reason == IPC_FINISH_CANCELLED || c->text.failed) {
+        err_set(&err, VLMD_INTERNAL, NULL, "the answer was not completed");
+        fail(c, &err);
+        return;
+    }
+    struct buf out = {0};
+    if (c->request.stream) {
+        if (!c->streaming)
+            begin_stream(c);
+        http_conn_on_gone(c->conn, NULL, NULL);
+        chat_text_end(&out, &c->head, done);
+        send_event(c, &out);
+        http_stream_end(c->conn);
+    } else {
+        http_conn_on_gone(c->conn, NULL, NULL);
+        chat_text_body(&out, &c->head, c->text.data ? c->text.data : "", c->text.len, done);
+        if (out.failed)
+            out.len = 0;
+        http_respond(c->conn, out.failed ? 503 : 200, "application/json", NULL,
+                     out.data ? out.data : "", out.len);
+        buf_free(&out);
+    }
+    c->conn = NULL;
+    chat_free(c);
+}
+
+static void on_failed(void *context, const struct vlmd_error *err)
+{
+    struct chat *c = context;
+    c->job = NULL;
+    fail(c, err);
+}
+
+/* ---- to the worker */
+
+static void generate(struct chat *c)
+{
+    const struct chat_request *q = &c->request;
+    struct ipc_message m = {.type = IPC_GENERATE};
+    m.generate = (struct ipc_generate){
+        .messages = ipc_string(q->messages),
+        .tools = ipc_string(""),
+        .temperature = q->temperature,
+        .top_p = q->top_p,
+        .top_k = q->top_k,
+        .min_p = q->min_p,
+        .repetition_penalty = q->repetition_penalty,
+        .presence_penalty = q->presence_penalty,
+        .frequency_penalty = q->frequency_penalty,
+        .seed = q->has_seed ? q->seed : random_u64(),
+        .max_tokens = q->max_tokens,
+        .n_stops = (uint32_t)q->n_stops,
+        .n_images = (uint32_t)q->n_images,
+    };
+    for (size_t i = 0; i < q->n_stops; i++)
+        m.generate.stops[i] = ipc_string(q->stops[i]);
+    for (size_t i = 0; i < q->n_images; i++) {
+        m.generate.images[i] = c->images[i];
+        c->images[i].rgb = -1;
+    }
+    drop_images(c);
+    struct worker_events events = {c, on_started, on_text, on_done, on_failed};
+    struct vlmd_error err;
+    c->job = workers_generate(c->owner->workers, (size_t)c->model, &m, &events, &err);
+    if (!c->job)
+        fail(c, &err);
+}
+
+/* ---- images */
+
+static void on_decoded(void *context, struct ipc_image *image, const struct vlmd_error *err)
+{
+    struct decode_slot *slot = context;
+    struct chat *c = slot->chat;
+    c->decodes[slot->index] = NULL;
+    if (err) {
+        struct vlmd_error named = *err;
+        err_set(&named, err->code, c->request.images[slot->index].field, "%s", err->text);
+        fail(c, &named);
+        return;
+    }
+    c->images[slot->index] = *image;
+    if (--c->n_decoding == 0)
+        generate(c);
+}
+
+static int prepare_images(struct chat *c, struct vlmd_error *err)
+{
+    size_t n = c->request.n_images;
+    c->decodes = calloc(n, sizeof *c->decodes);
+    c->slots = calloc(n, sizeof *c->slots);
+    c->images = malloc(n * sizeof *c->images);
+    if (!c->decodes || !c->slots || !c->images) {
+        free(c->images);
+        c->images = NULL;
+        return err_no_memory(err, n * sizeof *c->images);
+    }
+    for (size_t i = 0; i < n; i++) {
+        c->slots[i] = (struct decode_slot){c, i};
+        c->images[i] = (struct ipc_image){.rgb = -1};
+    }
+    return 0;
+}
+
+static int order_image(struct chat *c, size_t i, const struct worker_info *info,
+                       struct vlmd_error *err)
+{
+    struct chat_image *image = &c->request.images[i];
+    struct decode_order order = {
+        .bytes = image->bytes,
+        .len = image->len,
+        .factor = info->image_factor,
+        .min_pixels = info->min_pixels,
+        .max_pixels = info->max_pixels,
+        .limit_side = c->owner->options.limit_side,
+        .limit_pixels = c->owner->options.limit_pixels,
+    };
+    if (image->low_detail && order.max_pixels > LOW_DETAIL && order.min_pixels <= LOW_DETAIL)
+        order.max_pixels = LOW_DETAIL;
+    c->decodes[i] = decoders_decode(c->owner->decoders, &order, on_decoded, &c->slots[i], err);
+    free(image->bytes);
+    image->bytes = NULL;
+    return c->decodes[i] ? 0 : -1;
+}
+
+/* Orders all images at once; the answers come later. */
+static void decode_images(struct chat *c, const struct worker_info *info)
+{
+    struct vlmd_error err;
+    if (prepare_images(c, &err) < 0) {
+        fail(c, &err);
+        return;
+    }
+    c->n_decoding = c->request.n_images;
+    for (size_t i = 0; i < c->request.n_images; i++) {
+        if (order_image(c, i, info, &err) < 0) {
+            err_set(&err, err.code, c->request.images[i].field, "%s",
+                    "the image could not be handed to its decoder");
+            fail(c, &err);
+            return;
+        }
+    }
+}
+
+static void on_model(void *context, const struct worker_info *info, const struct vlmd_error *err)
+{
+    struct chat *c = context;
+    if (err) {
+        struct vlmd_error unavailable;
+        err_set(&unavailable, VLMD_BUSY, "model", "the model %s is not available: %s",
+                c->request.model, err->text);
+        fail(c, &unavailable);
+        return;
+    }
+    if (c->request.n_images == 0) {
+        generate(c);
+        return;
+    }
+    if (!info->has_vision) {
+        struct vlmd_error blind;
+        err_set(&blind, VLMD_UNSUPPORTED, c->request.images[0].field,
+                "the model %s does not see images", c->request.model);
+        fail(c, &blind);
+        return;
+    }
+    decode_images(c, info);
+}
+
+/* ---- parsing */
+
+static void on_parsed(struct chat *c)
+{
+    struct vlmd_error err;
+    if (c->parse_status < 0) {
+        fail(c, &c->parse_error);
+        return;
+    }
+    c->model = workers_find(c->owner->workers, c->request.model);
+    if (c->model < 0) {
+        err_set(&err, VLMD_NOT_FOUND, "model",
+                "the model %s does not exist here; GET /v1/models "
+                "lists those that do",
+                c->request.model);
+        fail(c, &err);
+        return;
+    }
+    c->head =
+        (struct chat_head){c->id, c->request.model, (int64_t)time(NULL), c->request.include_usage};
+    c->wait = (struct worker_wait){.context = c, .done = on_model};
+    workers_wait(c->owner->workers, (size_t)c->model, &c->wait);
+}
+
+static void parse(uv_work_t *work)
+{
+    struct chat *c = work->data;
+    c->parse_status = chat_request_parse(c->body, c->body_len, &c->owner->options.limits,
+                                         &c->request, &c->parse_error);
+}
+
+static void after_parse(uv_work_t *work, int status)
+{
+    struct chat *c = work->data;
+    (void)status;
+    c->parsing = false;
+    free(c->body);
+    c->body = NULL;
+    if (c->conn)
+        on_parsed(c);
+    else
+        chat_free(c);
+}
+
+static void refuse_busy(struct chats *chats, struct http_conn *conn)
+{
+    struct vlmd_error err;
+    err_set(&err, VLMD_BUSY, NULL, "%u requests are being worked on; try again later",
+            chats->running);
+    struct api_error error = errors_from(&err);
+    respond_error(conn, &error);
+}
+
+void chats_handle(struct chats *chats, struct http_conn *conn)
+{
+    struct chat *c = NULL;
+    if (chats->running < chats->options.max_requests)
+        c = calloc(1, sizeof *c);
+    if (!c) {
+        refuse_busy(chats, conn);
+        return;
+    }
+    chats->running++;
+    c->owner = chats;
+    c->conn = conn;
+    c->model = -1;
+    c->work.data = c;
+    random_id(c->id, "chatcmpl-");
+    c->body = http_conn_take_body(conn, &c->body_len);
+    http_conn_on_gone(conn, on_gone, c);
+    if (c->body_len > PARSE_HERE) {
+        c->parsing = uv_queue_work(chats->loop, &c->work, parse, after_parse) == 0;
+        if (c->parsing)
+            return;
+    }
+    parse(&c->work);
+    after_parse(&c->work, 0);
+}
+
+/* ---- life */
+
+struct chats *chats_open(uv_loop_t *loop, const struct chats_options *options,
+                         struct workers *workers, struct decoders *decoders)
+{
+    struct chats *chats = calloc(1, sizeof *chats);
+    if (!chats)
+        return NULL;
+    chats->loop = loop;
+    chats->options = *options;
+    chats->workers = workers;
+    chats->decoders = decoders;
+    return chats;
+}
+
+void chats_close(struct chats *chats)
+{
+    free(chats);
+}
+
+unsigned chats_running(const struct chats *chats)
+{
+    return chats->running;
+}

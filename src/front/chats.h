@@ -1,0 +1,28 @@
+/* Chat completions from the body of a request to its answer: parse, wait for the model, decode the
+ * images, generate, stream. A client that goes away ends it wherever it is. */
+#pragma once
+
+#include <uv.h>
+
+#include "front/chat_request.h"
+#include "front/decoders.h"
+#include "front/http_conn.h"
+#include "front/workers.h"
+
+struct chats;
+
+struct chats_options {
+    unsigned max_requests; /* worked on or waiting at once; more are refused with 503 */
+    struct chat_limits limits;
+    int32_t limit_side; /* of an encoded image */
+    uint64_t limit_pixels;
+};
+
+struct chats *chats_open(uv_loop_t *loop, const struct chats_options *options,
+                         struct workers *workers, struct decoders *decoders);
+/* All requests must have ended (their connections closed). */
+void chats_close(struct chats *chats);
+unsigned chats_running(const struct chats *chats);
+
+/* Takes the request over, body included, and answers on its connection. */
+void chats_handle(struct chats *chats, struct http_conn *conn);

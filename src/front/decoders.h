@@ -1,0 +1,46 @@
+/* The decoders: a few processes that turn encoded images into pixels, one image at a time each, in
+ * the order of arrival. A decoder that dies takes only its image with it; one that is too slow is
+ * killed. */
+#pragma once
+
+#include <uv.h>
+
+#include "front/link.h"
+
+struct decoders;
+struct decode_job;
+
+struct decoders_options {
+    const char *program;
+    unsigned processes;
+    unsigned timeout_ms; /* for one image */
+    bool sandbox;        /* false: tell them not to lock themselves in */
+};
+
+struct decode_order {
+    const uint8_t *bytes; /* copied */
+    size_t len;
+    int32_t factor;
+    uint64_t min_pixels, max_pixels;
+    int32_t limit_side;
+    uint64_t limit_pixels;
+};
+
+/* Called once: with the image, whose descriptor is the callee's (or set to -1), or with err. */
+typedef void (*decoded_fn)(void *context, struct ipc_image *image, const struct vlmd_error *err);
+
+struct decoders *decoders_open(uv_loop_t *loop, const struct decoders_options *options,
+                               struct vlmd_error *err);
+void decoders_close(struct decoders *decoders);
+/* `done` is called from the loop, never from within. NULL with *err. */
+struct decode_job *decoders_decode(struct decoders *decoders, const struct decode_order *order,
+                                   decoded_fn done, void *context, struct vlmd_error *err);
+/* No call any more. */
+void decoders_let_go(struct decode_job *job);
+
+struct decoders_status {
+    unsigned processes, ready, restarts;
+    bool sandboxed; /* all that are ready */
+    size_t queued;
+};
+struct decoders_status decoders_status(const struct decoders *decoders);

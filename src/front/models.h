@@ -1,0 +1,25 @@
+/* Names of models and the folders they stand for. */
+#pragma once
+
+#include <stddef.h>
+
+#include "base/err.h"
+
+#define MODELS_SHIPPED "vlmd-tiny"
+
+struct model {
+    char *id;   /* what clients call it */
+    char *path; /* its checkpoint folder */
+};
+
+/* Finds what a user names: an existing folder; models/<name> under the current folder or beside the
+ * program (one or two levels up); org/name, optionally with @revision, in the Hugging Face cache
+ * ($HF_HUB_CACHE, $HF_HOME/hub or ~/.cache/huggingface/hub). VLMD_NOT_FOUND says where it looked.
+ * The result is released with model_free. */
+int models_resolve(const char *name, struct model *out, struct vlmd_error *err);
+void model_free(struct model *model);
+
+/* All checkpoints in those places. Returns their number and *out (released with models_free), or -1
+ * with *err. */
+int models_list(struct model **out, struct vlmd_error *err);
+void models_free(struct model *models, size_t n);

@@ -1,0 +1,220 @@
+#include "front/server.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "front/api.h"
+
+struct server {
+    const struct config *config;
+    uv_loop_t loop;
+    struct api api;
+    struct api_port public_port, admin_port;
+    uv_signal_t interrupt, terminate;
+    uv_timer_t drain;
+    bool draining;
+    bool closing;
+    int status;
+    uint64_t drain_until;
+};
+
+/* Thousands of connections need as many descriptors: take what the system allows. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    rlim_t wanted = 65536;
+    limit.rlim_cur =
+        limit.rlim_max == RLIM_INFINITY || limit.rlim_max > wanted ? wanted : limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* ---- the end */
+
+static void close_all(struct server *s)
+{
+    if (s->closing)
+        return;
+    s->closing = true;
+    http_server_close(s->api.public_server);
+    http_server_close(s->api.admin_server);
+    s->api.public_server = s->api.admin_server = NULL;
+    decoders_close(s->api.decoders);
+    workers_close(s->api.workers);
+    uv_close((uv_handle_t *)&s->interrupt, NULL);
+    uv_close((uv_handle_t *)&s->terminate, NULL);
+    uv_close((uv_handle_t *)&s->drain, NULL);
+}
+
+static void on_drain(uv_timer_t *timer)
+{
+    struct server *s = timer->data;
+    unsigned running = chats_running(s->api.chats);
+    bool idle = running == 0 && http_server_connections(s->api.public_server) == 0;
+    if (!idle && uv_now(&s->loop) < s->drain_until)
+        return;
+    if (running > 0)
+        log_write(LOG_WARN, "giving up %u requests that did not end in time", running);
+    close_all(s);
+}
+
+/* The first signal lets the running requests end, the second does not. */
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct server *s = handle->data;
+    if (s->draining) {
+        close_all(s);
+        return;
+    }
+    s->draining = true;
+    log_write(LOG_INFO, "%s: no new connections; %u requests are running",
+              number == SIGINT ? "SIGINT" : "SIGTERM", chats_running(s->api.chats));
+    http_server_drain(s->api.public_server);
+    s->drain_until = uv_now(&s->loop) + (uint64_t)s->config->drain_seconds * 1000;
+    uv_timer_start(&s->drain, on_drain, 0, 20);
+}
+
+/* When no model could be loaded there is nothing to serve. */
+static void on_workers_change(void *context)
+{
+    struct server *s = context;
+    for (size_t i = 0; i < workers_count(s->api.workers); i++)
+        if (workers_status(s->api.workers, i).state != WORKER_FAILED)
+            return;
+    log_write(LOG_ERROR, "no model could be loaded");
+    s->status = 1;
+    close_all(s);
+}
+
+/* ---- the beginning */
+
+static int open_ports(struct server *s, struct vlmd_error *err)
+{
+    struct http_options options = {
+        .host = s->config->host,
+        .port = (int)s->config->port,
+        .limits = {.target_bytes = 8192,
+                   .head_bytes = 16384,
+                   .fields = 100,
+                   .body_bytes = 72u << 20},
+        .deadlines = {.idle_ms = 60000,
+                      .head_ms = 10000,
+                      .body_ms = 120000,
+                      .write_ms = 30000,
+                      .linger_ms = 2000},
+        .max_connections = 12000,
+        .max_unsent = 1u << 20,
+    };
+    struct http_handler handler = api_handler(&s->public_port);
+    s->api.public_server = http_server_open(&s->loop, &options, &handler, err);
+    if (!s->api.public_server)
+        return -1;
+    s->public_port.check_host = http_server_on_loopback(s->api.public_server);
+    options.host = "127.0.0.1";
+    options.port = (int)s->config->admin_port;
+    options.limits.body_bytes = 1u << 20;
+    options.max_connections = 100;
+    handler = api_handler(&s->admin_port);
+    s->api.admin_server = http_server_open(&s->loop, &options, &handler, err);
+    if (!s->api.admin_server)
+        return -1;
+    s->admin_port.check_host = true;
+    return 0;
+}
+
+static int open_children(struct server *s, const struct model *models, size_t n_models,
+                         struct vlmd_error *err)
+{
+    const struct config *config = s->config;
+    struct decoders_options decoders = {
+        .program = child_own_program(),
+        .processes = (unsigned)config->decoders,
+        .timeout_ms = (unsigned)config->decode_seconds * 1000,
+        .sandbox = !config->no_sandbox,
+    };
+    s->api.decoders = decoders_open(&s->loop, &decoders, err);
+    if (!s->api.decoders)
+        return -1;
+    struct workers_options workers = {
+        .program = config->worker_program ? config->worker_program : child_own_program(),
+        .threads = (int)config->threads,
+        .kv_tokens = (int32_t)config->kv_tokens,
+        .isa = config->isa,
+    };
+    struct worker_model list[CONFIG_MAX_MODELS];
+    for (size_t i = 0; i < n_models; i++)
+        list[i] = (struct worker_model){models[i].id, models[i].path};
+    s->api.workers = workers_open(&s->loop, &workers, list, n_models, err);
+    return s->api.workers ? 0 : -1;
+}
+
+static int open_chats(struct server *s, struct vlmd_error *err)
+{
+    struct chats_options options = {
+        .max_requests = (unsigned)s->config->max_requests,
+        .limits = {.max_images = (size_t)s->config->max_images, .max_image_bytes = 10000000},
+        .limit_side = 32768,
+        .limit_pixels = 1u << 26,
+    };
+    s->api.chats = chats_open(&s->loop, &options, s->api.workers, s->api.decoders);
+    return s->api.chats ? 0 : err_no_memory(err, sizeof options);
+}
+
+static void watch_signals(struct server *s)
+{
+    signal(SIGPIPE, SIG_IGN);
+    uv_signal_init(&s->loop, &s->interrupt);
+    uv_signal_init(&s->loop, &s->terminate);
+    uv_timer_init(&s->loop, &s->drain);
+    s->interrupt.data = s->terminate.data = s->drain.data = s;
+    uv_signal_start(&s->interrupt, on_signal, SIGINT);
+    uv_signal_start(&s->terminate, on_signal, SIGTERM);
+}
+
+static int open_all(struct server *s, const struct model *models, size_t n_models,
+                    struct vlmd_error *err)
+{
+    if (open_ports(s, err) < 0 || open_children(s, models, n_models, err) < 0 ||
+        open_chats(s, err) < 0)
+        return -1;
+    workers_on_change(s->api.workers, on_workers_change, s);
+    return 0;
+}
+
+int server_run(const struct config *config, const struct model *models, size_t n_models)
+{
+    struct vlmd_error err;
+    struct server *s = calloc(1, sizeof *s);
+    if (!s || uv_loop_init(&s->loop) < 0) {
+        log_write(LOG_ERROR, "out of memory");
+        free(s);
+        return 1;
+    }
+    log_set_role("front");
+    log_set_level(config->verbose ? LOG_DEBUG : LOG_INFO);
+    raise_descriptor_limit();
+    s->config = config;
+    s->api.started = time(NULL);
+    s->public_port = api_public_port(&s->api);
+    s->admin_port = api_admin_port(&s->api);
+    watch_signals(s);
+    if (open_all(s, models, n_models, &err) == 0) {
+        log_write(LOG_INFO, "listening on http://%s:%d, admin on http://127.0.0.1:%d", config->host,
+                  http_server_port(s->api.public_server), http_server_port(s->api.admin_server));
+    } else {
+        log_write(LOG_ERROR, "%s", err.text);
+        s->status = 1;
+        close_all(s);
+    }
+    uv_run(&s->loop, UV_RUN_DEFAULT);
+    chats_close(s->api.chats);
+    uv_loop_close(&s->loop);
+    int status = s->status;
+    log_write(LOG_INFO, "stopped");
+    free(s);
+    return status;
+}

@@ -1,0 +1,485 @@
+#include "front/workers.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+#define MAX_RESTARTS 3 /* within RESTART_MS; then a pause until that time is over */
+#define RESTART_MS   60000
+#define FIRST_PAUSE  100 /* before a restart; doubled each time */
+
+struct worker {
+    struct workers *owner;
+    char *id, *path;
+    enum worker_state state;
+    struct link *link; /* NULL between processes */
+    uv_timer_t restart;
+    uint64_t deaths[MAX_RESTARTS]; /* times of the last ones, newest first */
+    unsigned restarts;
+    uint64_t started_ms, told_ms;
+    char progress[128];
+    float fraction;
+    struct vlmd_error failure;
+    struct worker_info info;
+    struct worker_job *jobs;
+    unsigned n_jobs;
+    struct worker_wait *waits;
+};
+
+struct workers {
+    uv_loop_t *loop;
+    char *program, *isa;
+    int threads;
+    int32_t kv_tokens;
+    uint64_t next_id;
+    bool closing;
+    size_t n_open; /* handles and processes that are not yet gone */
+    void (*on_change)(void *context);
+    void *change_context;
+    size_t n;
+    struct worker worker[];
+};
+
+struct worker_job {
+    struct worker *worker;
+    uint64_t id;
+    bool let_go;
+    struct worker_events events;
+    struct worker_job *next;
+};
+
+static void start(struct worker *w);
+
+static void free_if_gone(struct workers *ws)
+{
+    if (!ws->closing || ws->n_open > 0)
+        return;
+    for (size_t i = 0; i < ws->n; i++) {
+        free(ws->worker[i].id);
+        free(ws->worker[i].path);
+    }
+    free(ws->program);
+    free(ws->isa);
+    free(ws);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct worker *w = handle->data;
+    struct workers *ws = w->owner;
+    ws->n_open--;
+    free_if_gone(ws);
+}
+
+/* ---- jobs and waits */
+
+static void remove_job(struct worker_job *job)
+{
+    struct worker_job **at = &job->worker->jobs;
+    while (*at && *at != job)
+        at = &(*at)->next;
+    if (*at) {
+        *at = job->next;
+        job->worker->n_jobs--;
+    }
+}
+
+static struct worker_job *find_job(struct worker *w, uint64_t id)
+{
+    for (struct worker_job *job = w->jobs; job; job = job->next)
+        if (job->id == id)
+            return job;
+    return NULL;
+}
+
+static void fail_job(struct worker_job *job, const struct vlmd_error *err)
+{
+    remove_job(job);
+    if (!job->let_go)
+        job->events.failed(job->events.context, err);
+    free(job);
+}
+
+static void answer_waits(struct worker *w, const struct worker_info *info,
+                         const struct vlmd_error *err)
+{
+    struct worker_wait *wait = w->waits;
+    w->waits = NULL;
+    while (wait) {
+        struct worker_wait *next = wait->next;
+        wait->waiting = false;
+        wait->done(wait->context, info, err);
+        wait = next;
+    }
+}
+
+static void set_state(struct worker *w, enum worker_state state)
+{
+    w->state = state;
+    if (w->owner->on_change && !w->owner->closing)
+        w->owner->on_change(w->owner->change_context);
+}
+
+/* ---- messages */
+
+static struct vlmd_error error_of(ipc_CODE code, const struct ipc_string *field,
+                                  const struct ipc_string *text)
+{
+    struct vlmd_error err;
+    err_set(&err, code == VLMD_OK ? VLMD_INTERNAL : code, field->data, "%s", text->data);
+    return err;
+}
+
+static void on_loading(struct worker *w, const struct ipc_loading *m)
+{
+    uint64_t now = uv_now(w->owner->loop);
+    snprintf(w->progress, sizeof w->progress, "%s", m->text.data);
+    w->fraction = m->fraction;
+    if (now - w->told_ms < 1000)
+        return;
+    w->told_ms = now;
+    log_write(LOG_INFO, "%s: %s, %.0f %%", w->id, w->progress, 100.0 * (double)m->fraction);
+}
+
+static void on_ready(struct worker *w, const struct ipc_ready *m)
+{
+    w->info = (struct worker_info){
+        .has_vision = m->has_vision,
+        .context_length = m->context_length,
+        .kv_tokens = m->kv_tokens,
+        .weight_bytes = m->weight_bytes,
+        .image_factor = m->patch_size * m->merge_size,
+        .min_pixels = m->min_pixels,
+        .max_pixels = m->max_pixels,
+    };
+    snprintf(w->info.architecture, sizeof w->info.architecture, "%s", m->architecture.data);
+    snprintf(w->info.isa, sizeof w->info.isa, "%s", m->isa.data);
+    log_write(LOG_INFO, "%s: ready after %.1f s (%s, %s kernels, context %d)", w->id,
+              (double)(uv_now(w->owner->loop) - w->started_ms) / 1000, w->info.architecture,
+              w->info.isa, w->info.context_length);
+    set_state(w, WORKER_READY);
+    answer_waits(w, &w->info, NULL);
+}
+
+static void on_failed(struct worker *w, const struct ipc_failed *m)
+{
+    w->failure = error_of(m->code, &m->field, &m->text);
+    log_write(LOG_ERROR, "%s: cannot be loaded: %s", w->id, w->failure.text);
+    set_state(w, WORKER_FAILED);
+    answer_waits(w, NULL, &w->failure);
+    link_kill(w->link, "it could not load its model");
+}
+
+static void on_done(struct worker *w, const struct ipc_done *m)
+{
+    struct worker_job *job = find_job(w, m->id);
+    if (!job)
+        return;
+    remove_job(job);
+    if (!job->let_go)
+        job->events.done(job->events.context, m);
+    free(job);
+}
+
+static void on_message(void *context, struct ipc_message *m)
+{
+    struct worker *w = context;
+    struct worker_job *job;
+    switch (m->type) {
+    case IPC_HELLO: {
+        struct ipc_message welcome = {.type = IPC_WELCOME, .welcome = {IPC_VERSION}};
+        link_send(w->link, &welcome, NULL);
+        break;
+    }
+    case IPC_LOADING:
+        on_loading(w, &m->loading);
+        break;
+    case IPC_READY:
+        on_ready(w, &m->ready);
+        break;
+    case IPC_FAILED:
+        on_failed(w, &m->failed);
+        break;
+    case IPC_STARTED:
+        job = find_job(w, m->started.id);
+        if (job && !job->let_go)
+            job->events.started(job->events.context, m->started.prompt_tokens);
+        break;
+    case IPC_TEXT:
+        job = find_job(w, m->text.id);
+        if (job && !job->let_go)
+            job->events.text(job->events.context, m->text.text.data, m->text.text.len);
+        break;
+    case IPC_DONE:
+        on_done(w, &m->done);
+        break;
+    case IPC_ERROR:
+        job = find_job(w, m->error.id);
+        if (job) {
+            struct vlmd_error err = error_of(m->error.code, &m->error.field, &m->error.text);
+            fail_job(job, &err);
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- life and death */
+
+static void on_broken(void *context, const char *why)
+{
+    struct worker *w = context;
+    struct vlmd_error err;
+    if (!w->owner->closing && w->state != WORKER_FAILED) {
+        log_write(LOG_ERROR, "%s: worker %ld is lost: %s", w->id, (long)link_pid(w->link), why);
+        set_state(w, WORKER_RESTARTING);
+    }
+    err_set(&err, VLMD_INTERNAL, NULL,
+            w->owner->closing ? "the server is shutting down"
+                              : "the model's process ended while it worked on this request");
+    while (w->jobs)
+        fail_job(w->jobs, &err);
+    if (w->owner->closing)
+        answer_waits(w, NULL, &err);
+}
+
+static void on_restart(uv_timer_t *timer)
+{
+    start(timer->data);
+}
+
+/* Soon at first, then later and later; after too many deaths in a row not before a minute has
+ * passed since the first of them. */
+static uint64_t restart_pause(struct worker *w)
+{
+    uint64_t now = uv_now(w->owner->loop);
+    unsigned recent = 0;
+    for (unsigned i = 0; i < MAX_RESTARTS; i++)
+        recent += w->deaths[i] != 0 && now - w->deaths[i] < RESTART_MS;
+    uint64_t oldest = w->deaths[MAX_RESTARTS - 1];
+    memmove(w->deaths + 1, w->deaths, (MAX_RESTARTS - 1) * sizeof *w->deaths);
+    w->deaths[0] = now ? now : 1;
+    if (recent < MAX_RESTARTS)
+        return (uint64_t)FIRST_PAUSE << recent;
+    return RESTART_MS - (now - oldest);
+}
+
+static void schedule_restart(struct worker *w)
+{
+    uint64_t pause = restart_pause(w);
+    if (pause > 2000) {
+        err_set(&w->failure, VLMD_BUSY, "model",
+                "the model's process keeps dying; it is started again in %llu s",
+                (unsigned long long)(pause + 999) / 1000);
+        log_write(LOG_ERROR, "%s: %s", w->id, w->failure.text);
+        answer_waits(w, NULL, &w->failure);
+    }
+    w->restarts++;
+    uv_timer_start(&w->restart, on_restart, pause, 0);
+}
+
+static void on_ended(void *context, const char *how)
+{
+    struct worker *w = context;
+    struct workers *ws = w->owner;
+    w->link = NULL;
+    ws->n_open--;
+    if (ws->closing)
+        free_if_gone(ws);
+    else if (w->state != WORKER_FAILED) {
+        log_write(LOG_INFO, "%s: worker ended with %s", w->id, how);
+        schedule_restart(w);
+    }
+}
+
+static void start(struct worker *w)
+{
+    struct workers *ws = w->owner;
+    char threads[16], kv_tokens[16];
+    snprintf(threads, sizeof threads, "%d", ws->threads);
+    snprintf(kv_tokens, sizeof kv_tokens, "%d", ws->kv_tokens);
+    const char *const arguments[] = {"vlmd: worker", "role:worker", w->path, threads,
+                                     kv_tokens,      ws->isa,       NULL};
+    struct child_plan plan = {ws->program, arguments, IPC_BY_WORKER};
+    struct link_events events = {w, on_message, on_broken, on_ended};
+    struct vlmd_error err;
+    w->started_ms = w->told_ms = uv_now(ws->loop);
+    w->progress[0] = '\0';
+    w->fraction = 0;
+    w->link = link_start(ws->loop, &plan, &events, &err);
+    if (!w->link) {
+        log_write(LOG_ERROR, "%s: %s", w->id, err.text);
+        set_state(w, WORKER_RESTARTING);
+        schedule_restart(w);
+        return;
+    }
+    ws->n_open++;
+    set_state(w, WORKER_LOADING);
+}
+
+struct workers *workers_open(uv_loop_t *loop, const struct workers_options *options,
+                             const struct worker_model *models, size_t n_models,
+                             struct vlmd_error *err)
+{
+    struct workers *ws = calloc(1, sizeof *ws + n_models * sizeof *ws->worker);
+    if (!ws) {
+        err_no_memory(err, sizeof *ws);
+        return NULL;
+    }
+    ws->loop = loop;
+    ws->n = n_models;
+    ws->program = strdup(options->program);
+    ws->isa = strdup(options->isa ? options->isa : "auto");
+    ws->threads = options->threads;
+    ws->kv_tokens = options->kv_tokens;
+    bool whole = ws->program && ws->isa;
+    for (size_t i = 0; i < n_models; i++) {
+        struct worker *w = &ws->worker[i];
+        w->owner = ws;
+        w->id = strdup(models[i].id);
+        w->path = strdup(models[i].path);
+        whole = whole && w->id && w->path;
+    }
+    if (!whole) {
+        ws->closing = true;
+        free_if_gone(ws);
+        err_no_memory(err, 64);
+        return NULL;
+    }
+    for (size_t i = 0; i < n_models; i++) {
+        uv_timer_init(loop, &ws->worker[i].restart);
+        ws->worker[i].restart.data = &ws->worker[i];
+        ws->n_open++;
+        start(&ws->worker[i]);
+    }
+    return ws;
+}
+
+void workers_close(struct workers *ws)
+{
+    if (!ws || ws->closing)
+        return;
+    ws->closing = true;
+    for (size_t i = 0; i < ws->n; i++) {
+        struct worker *w = &ws->worker[i];
+        uv_close((uv_handle_t *)&w->restart, on_timer_closed);
+        if (w->link)
+            link_kill(w->link, "the server is shutting down");
+    }
+}
+
+void workers_on_change(struct workers *ws, void (*fn)(void *context), void *context)
+{
+    ws->on_change = fn;
+    ws->change_context = context;
+}
+
+/* ---- questions */
+
+size_t workers_count(const struct workers *ws)
+{
+    return ws->n;
+}
+
+int workers_find(const struct workers *ws, const char *id)
+{
+    for (size_t i = 0; i < ws->n; i++)
+        if (strcmp(ws->worker[i].id, id) == 0)
+            return (int)i;
+    return -1;
+}
+
+struct worker_status workers_status(const struct workers *ws, size_t index)
+{
+    const struct worker *w = &ws->worker[index];
+    return (struct worker_status){
+        .id = w->id,
+        .path = w->path,
+        .state = w->state,
+        .progress = w->progress,
+        .fraction = w->fraction,
+        .failure = &w->failure,
+        .info = &w->info,
+        .pid = w->link ? link_pid(w->link) : 0,
+        .jobs = w->n_jobs,
+        .restarts = w->restarts,
+    };
+}
+
+const char *worker_state_name(enum worker_state state)
+{
+    static const char *const names[] = {"loading", "ready", "restarting", "failed"};
+    return names[state];
+}
+
+void workers_wait(struct workers *ws, size_t index, struct worker_wait *wait)
+{
+    struct worker *w = &ws->worker[index];
+    bool paused = w->state == WORKER_RESTARTING && uv_timer_get_due_in(&w->restart) > 2000;
+    if (w->state == WORKER_READY) {
+        wait->done(wait->context, &w->info, NULL);
+    } else if (w->state == WORKER_FAILED || paused) {
+        wait->done(wait->context, NULL, &w->failure);
+    } else {
+        wait->waiting = true;
+        wait->next = w->waits;
+        w->waits = wait;
+    }
+}
+
+void workers_stop_waiting(struct workers *ws, size_t index, struct worker_wait *wait)
+{
+    if (!wait->waiting)
+        return;
+    struct worker_wait **at = &ws->worker[index].waits;
+    while (*at && *at != wait)
+        at = &(*at)->next;
+    if (*at)
+        *at = wait->next;
+    wait->waiting = false;
+}
+
+/* ---- jobs */
+
+struct worker_job *workers_generate(struct workers *ws, size_t index, struct ipc_message *generate,
+                                    const struct worker_events *events, struct vlmd_error *err)
+{
+    struct worker *w = &ws->worker[index];
+    struct worker_job *job = NULL;
+    if (w->state != WORKER_READY) {
+        ipc_message_close_fds(generate);
+        err_set(err, VLMD_BUSY, "model", "the model is being started again");
+        return NULL;
+    }
+    job = calloc(1, sizeof *job);
+    if (!job) {
+        ipc_message_close_fds(generate);
+        err_no_memory(err, sizeof *job);
+        return NULL;
+    }
+    job->worker = w;
+    job->id = ++ws->next_id;
+    job->events = *events;
+    generate->generate.id = job->id;
+    if (link_send(w->link, generate, err) < 0) {
+        if (err->code == VLMD_IO) /* just died: nothing was lost, another try will do */
+            err_set(err, VLMD_BUSY, "model", "the model is being started again");
+        free(job);
+        return NULL;
+    }
+    job->next = w->jobs;
+    w->jobs = job;
+    w->n_jobs++;
+    return job;
+}
+
+void workers_let_go(struct worker_job *job)
+{
+    job->let_go = true;
+    struct ipc_message cancel = {.type = IPC_CANCEL, .cancel = {.id = job->id}};
+    if (job->worker->link)
+        link_send(job->worker->link, &cancel, NULL);
+}

@@ -1,0 +1,94 @@
+/* The workers: one process for each model, loaded at the start, brought back when it dies. Knows
+ * nothing of HTTP. Requests are jobs here: each job ends with exactly one done or failed, unless it
+ * is let go before. */
+#pragma once
+
+#include <uv.h>
+
+#include "front/link.h"
+
+struct workers;
+struct worker_job;
+
+struct workers_options {
+    const char *program;
+    int threads;
+    int32_t kv_tokens;
+    const char *isa;
+};
+
+struct worker_model {
+    const char *id;
+    const char *path;
+};
+
+enum worker_state {
+    WORKER_LOADING,
+    WORKER_READY,
+    WORKER_RESTARTING, /* it died; a new one starts soon */
+    WORKER_FAILED,     /* the model cannot be loaded */
+};
+
+/* What the model is; texts are owned by the worker. */
+struct worker_info {
+    char architecture[64];
+    char isa[32];
+    bool has_vision;
+    int32_t context_length;
+    int32_t kv_tokens;
+    uint64_t weight_bytes;
+    int32_t image_factor; /* patch size x merge size */
+    uint64_t min_pixels, max_pixels;
+};
+
+struct worker_status {
+    const char *id;
+    const char *path;
+    enum worker_state state;
+    const char *progress; /* while loading */
+    float fraction;
+    const struct vlmd_error *failure; /* when failed */
+    const struct worker_info *info;   /* when ready */
+    pid_t pid;
+    unsigned jobs;
+    unsigned restarts;
+};
+
+struct workers *workers_open(uv_loop_t *loop, const struct workers_options *options,
+                             const struct worker_model *models, size_t n_models,
+                             struct vlmd_error *err);
+/* Kills the processes. The memory is given back when the loop has seen their end. */
+void workers_close(struct workers *workers);
+/* Called whenever a worker's state changes. */
+void workers_on_change(struct workers *workers, void (*fn)(void *context), void *context);
+
+size_t workers_count(const struct workers *workers);
+/* Index of a model by its id, or -1. */
+int workers_find(const struct workers *workers, const char *id);
+struct worker_status workers_status(const struct workers *workers, size_t index);
+const char *worker_state_name(enum worker_state state);
+
+/* Waiting for a model: embedded in what waits. Called once, with info or with err, possibly before
+ * workers_wait returns. */
+struct worker_wait {
+    void *context;
+    void (*done)(void *context, const struct worker_info *info, const struct vlmd_error *err);
+    struct worker_wait *next;
+    bool waiting;
+};
+void workers_wait(struct workers *workers, size_t index, struct worker_wait *wait);
+void workers_stop_waiting(struct workers *workers, size_t index, struct worker_wait *wait);
+
+struct worker_events {
+    void *context;
+    void (*started)(void *context, int32_t prompt_tokens);
+    void (*text)(void *context, const char *text, size_t len);
+    void (*done)(void *context, const struct ipc_done *done);
+    void (*failed)(void *context, const struct vlmd_error *err);
+};
+/* Sends a GENERATE (its id is set here; descriptors are taken over in any case). NULL with *err. */
+struct worker_job *workers_generate(struct workers *workers, size_t index,
+                                    struct ipc_message *generate,
+                                    const struct worker_events *events, struct vlmd_error *err);
+/* No more events; the worker is told to stop. */
+void workers_let_go(struct worker_job *job);
