@@ -1,0 +1,44 @@
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "cli/commands.h"
+#include "front/child.h"
+#include "media/decoder.h"
+#include "worker/worker.h"
+
+/* The arguments come from workers.c, decoders.c and run.c: this program itself. */
+static int misused(void)
+{
+    log_write(LOG_ERROR, "this role is not for calling by hand");
+    return 2;
+}
+
+static void begin(void)
+{
+    child_tie_to_parent();
+    signal(SIGPIPE, SIG_IGN);
+}
+
+int role_worker(int argc, char **argv)
+{
+    if (argc != 4)
+        return misused();
+    begin();
+    struct worker_options options = {
+        .model = argv[0],
+        .threads = atoi(argv[1]),
+        .kv_tokens = (int32_t)strtol(argv[2], NULL, 10),
+        .isa = argv[3],
+    };
+    return worker_main(CHILD_CHANNEL_FD, &options);
+}
+
+int role_decoder(int argc, char **argv)
+{
+    if (argc != 1)
+        return misused();
+    begin();
+    return decoder_main(CHILD_CHANNEL_FD, strcmp(argv[0], "no-sandbox") != 0);
+}
