@@ -67,7 +67,13 @@ static void check_batch(struct check *c, const struct test_weight *w,
     guarded_free(x);
 }
 
-/* With a bias for every other batch; both ends of the batches every time, one between. */
+/* Keeps the plain C oracle, and emulated processors, from taking minutes. */
+static bool is_too_slow(const struct weight_source *s, int32_t n)
+{
+    return (double)s->rows * (double)s->cols * (double)n > 1e6;
+}
+
+/* With a bias for every other batch; one token every time, and all batches or one of them. */
 static void check_weight(struct check *c, struct test_weight w, bool all_batches)
 {
     struct test_weight bias = dense_weight(c, dense_types[random_below(c, 3)], 1, w.source.rows);
@@ -75,7 +81,7 @@ static void check_weight(struct check *c, struct test_weight w, bool all_batches
     load_weight(c, &bias);
     int32_t between = 1 + random_below(c, N_BATCHES - 2);
     for (int32_t i = 0; i < N_BATCHES; i++)
-        if (all_batches || i == 0 || i == between)
+        if (i == 0 || ((all_batches || i == between) && !is_too_slow(&w.source, batches[i])))
             check_batch(c, &w, random_below(c, 2) ? &bias : NULL, batches[i]);
     free_weight(c, &bias);
     free_weight(c, &w);
@@ -92,8 +98,8 @@ static void check_dense_linear(struct check *c)
 
 static void check_affine_linear(struct check *c)
 {
-    static const int32_t row_counts[] = {1, 2, 7, 16, 37, 131};
-    static const int32_t group_counts[] = {1, 2, 3, 5, 9, 40};
+    static const int32_t row_counts[] = {1, 2, 7, 16, 37, 67};
+    static const int32_t group_counts[] = {1, 2, 3, 5, 9, 20};
     for (int b = 0; b < N_BITS; b++)
         for (int g = 0; g < N_GROUPS; g++)
             for (int s = 0; s < N_DENSE; s++)

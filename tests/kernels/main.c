@@ -90,10 +90,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
         if (o.isa && strcmp(o.isa, isas[i]) != 0)
             continue;
-        if (!check_isa(&c, isas[i], 1))
-            continue;
-        found++;
-        check_isa(&c, isas[i], o.bench ? 2 : 3);
+        found += check_isa(&c, isas[i], o.bench ? 1 : 3);
     }
     c.oracle->ops->close(c.oracle);
     if (found == 0) {
