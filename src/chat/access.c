@@ -47,13 +47,13 @@ int access_attribute(struct workspace *ws, const struct value *value, const stru
 {
     if (value->kind == VALUE_UNDEFINED)
         return fail_undefined(ws, value);
-    if (value->kind == VALUE_LOOP && method_find(name) < 0)
-        return loop_attribute(ws, value->as.loop, name, out);
     if (value->kind == VALUE_NAMESPACE)
         return get_key(ws, value->as.dict, name, out);
     int id = method_find(name);
     if (id >= 0 && method_exists(id, value->kind))
         return method_of(ws, value, id, out);
+    if (value->kind == VALUE_LOOP)
+        return loop_attribute(ws, value->as.loop, name, out);
     if (value->kind == VALUE_DICT && !is_hidden(name))
         return get_key(ws, value->as.dict, name, out);
     *out = value_undefined(name);
@@ -215,11 +215,8 @@ int access_slice(struct workspace *ws, const struct value *value, const struct v
 {
     if (value->kind == VALUE_UNDEFINED)
         return fail_undefined(ws, value);
-    if (value->kind != VALUE_STRING && !is_subscriptable(value)) {
-        const struct text *name = text_new(ws, "slice", 5, true);
-        *out = value_undefined(name);
-        return name ? 0 : -1;
-    }
+    if (value->kind != VALUE_STRING && !is_subscriptable(value))
+        return workspace_fail(ws, "%s cannot be sliced", value_kind_name(value));
     struct range range;
     int64_t n = value_length(ws, value);
     if (n < 0 || slice_range(ws, from, to, step, n, &range) < 0)
@@ -271,8 +268,11 @@ int access_contains(struct workspace *ws, const struct value *container, const s
             return -1;
         return text_find(container->as.text, item->as.text, 0) != SIZE_MAX;
     }
-    if (container->kind == VALUE_DICT)
+    if (container->kind == VALUE_DICT) {
+        if (!value_is_hashable(item))
+            return workspace_fail(ws, "%s cannot be a key", value_kind_name(item));
         return dict_get(ws, container->as.dict, *item) != NULL;
+    }
     const struct list *list = value_iterate(ws, container);
     if (!list)
         return -1;

@@ -181,6 +181,8 @@ static int filter_int(struct workspace *ws, const struct value *input, struct va
     int64_t base = 10, integer;
     double real;
     bool trusted = value_is_trusted(input);
+    if (input->kind == VALUE_UNDEFINED)
+        return workspace_fail(ws, "int wants a value, not an undefined one");
     if (argument_int(ws, "int", slots[1], &base) < 0)
         return -1;
     if (base < 2 || base > 36)
@@ -201,6 +203,8 @@ static int filter_float(struct workspace *ws, const struct value *input, struct 
 {
     double real = 0;
     bool good = value_is_number(input);
+    if (input->kind == VALUE_UNDEFINED)
+        return workspace_fail(ws, "float wants a value, not an undefined one");
     if (good)
         real = value_number(input);
     else if (input->kind == VALUE_STRING)

@@ -4,6 +4,7 @@
 #include "chat/filters_internal.h"
 #include "chat/methods.h"
 #include "chat/operators.h"
+#include "chat/split.h"
 #include "chat/tests.h"
 
 static int give_list(struct list *list, struct value *out)
@@ -100,18 +101,33 @@ static struct keyed *sort_keyed(struct workspace *ws, struct keyed *keyed, size_
     return keyed;
 }
 
-static int give_sorted(struct workspace *ws, const struct list *items,
-                       const struct value *attribute, bool case_sensitive, bool reverse,
+static int give_sorted(struct workspace *ws, struct keyed *keyed, size_t n, bool reverse,
                        struct value *out)
 {
-    struct keyed *keyed = keyed_items(ws, items, attribute, case_sensitive);
-    keyed = keyed ? sort_keyed(ws, keyed, items->n, reverse) : NULL;
+    keyed = keyed ? sort_keyed(ws, keyed, n, reverse) : NULL;
     struct list *sorted = keyed ? list_new(ws, LIST_PLAIN) : NULL;
-    for (size_t i = 0; sorted && i < items->n; i++) {
+    for (size_t i = 0; sorted && i < n; i++) {
         if (list_add(ws, sorted, keyed[i].item) < 0)
             return -1;
     }
     return give_list(sorted, out);
+}
+
+/* The list of keys that `sort` compares items by: one for each name in "a,b". */
+static int multiple_keys(struct workspace *ws, const struct value *item,
+                         const struct value *attribute, bool case_sensitive, struct value *out)
+{
+    struct text comma = text_view(",", 1, true);
+    struct list *keys = list_new(ws, LIST_PLAIN), *names = NULL;
+    if (attribute && attribute->kind == VALUE_STRING)
+        names = split_text(ws, attribute->as.text, &comma, -1, false);
+    for (size_t i = 0; keys && i < (names ? names->n : 1); i++) {
+        struct value key;
+        if (sort_key(ws, item, names ? &names->items[i] : attribute, case_sensitive, &key) < 0 ||
+            list_add(ws, keys, key) < 0)
+            return -1;
+    }
+    return give_list(keys, out);
 }
 
 /* reverse, case_sensitive, attribute */
@@ -119,9 +135,13 @@ int filter_sort(struct workspace *ws, const struct value *input, struct value *c
                 struct value *out)
 {
     const struct list *items = value_iterate(ws, input);
-    if (!items)
-        return -1;
-    return give_sorted(ws, items, slots[2], is_set(slots[1]), is_set(slots[0]), out);
+    struct keyed *keyed = items ? workspace_alloc_array(ws, items->n, sizeof *keyed) : NULL;
+    for (size_t i = 0; keyed && i < items->n; i++) {
+        keyed[i].item = items->items[i];
+        if (multiple_keys(ws, &keyed[i].item, slots[2], is_set(slots[1]), &keyed[i].key) < 0)
+            return -1;
+    }
+    return keyed ? give_sorted(ws, keyed, items->n, is_set(slots[0]), out) : -1;
 }
 
 /* case_sensitive, by, reverse */
@@ -139,7 +159,8 @@ int filter_dictsort(struct workspace *ws, const struct value *input, struct valu
     const struct list *items = dict_items(ws, input->as.dict, LIST_PLAIN);
     if (!items)
         return -1;
-    return give_sorted(ws, items, &index, is_set(slots[0]), is_set(slots[2]), out);
+    struct keyed *keyed = keyed_items(ws, items, &index, is_set(slots[0]));
+    return keyed ? give_sorted(ws, keyed, items->n, is_set(slots[2]), out) : -1;
 }
 
 static int best(struct workspace *ws, const struct value *input, struct value *const *slots,
@@ -192,6 +213,8 @@ int filter_unique(struct workspace *ws, const struct value *input, struct value 
         if (workspace_spend(ws, 0) < 0 ||
             sort_key(ws, &items->items[i], slots[1], is_set(slots[0]), &key) < 0)
             return -1;
+        if (!value_is_hashable(&key))
+            return workspace_fail(ws, "unique cannot compare %s", value_kind_name(&key));
         if (dict_get(ws, seen, key))
             continue;
         if (dict_set(ws, seen, key, value_none()) < 0 || list_add(ws, unique, items->items[i]) < 0)
@@ -340,6 +363,8 @@ static int map_attribute(struct workspace *ws, const struct list *items,
 int filter_map(struct workspace *ws, const struct value *input, const struct arguments *arguments,
                struct value *out)
 {
+    if (!value_truth(input))
+        return give_list(list_new(ws, LIST_GENERATOR), out);
     const struct list *items = value_iterate(ws, input);
     if (!items)
         return -1;
@@ -368,8 +393,10 @@ static int choose(struct workspace *ws, const struct value *input,
                   const struct arguments *arguments, bool by_attribute, bool wanted,
                   struct value *out)
 {
-    const struct list *items = value_iterate(ws, input);
     struct list *chosen = list_new(ws, LIST_GENERATOR);
+    if (!value_truth(input))
+        return give_list(chosen, out);
+    const struct list *items = value_iterate(ws, input);
     if (!items || !chosen)
         return -1;
     if (by_attribute && arguments->n == 0)

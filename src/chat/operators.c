@@ -127,6 +127,27 @@ static int int_arithmetic(struct workspace *ws, int op, int64_t x, int64_t y, in
     return overflow ? fail_overflow(ws) : 0;
 }
 
+/* Python's: the remainder has the divisor's sign, also when it is zero, and the quotient fits it.
+ */
+static double real_remainder(double x, double y)
+{
+    double rest = fmod(x, y);
+    if (rest == 0)
+        return copysign(0, y);
+    return (rest < 0) != (y < 0) ? rest + y : rest;
+}
+
+static double real_floor_quotient(double x, double y)
+{
+    double quotient = (x - fmod(x, y)) / y;
+    if (fmod(x, y) != 0 && (fmod(x, y) < 0) != (y < 0))
+        quotient -= 1;
+    if (quotient == 0)
+        return copysign(0, x / y);
+    double below = floor(quotient);
+    return quotient - below > 0.5 ? below + 1 : below;
+}
+
 static int real_arithmetic(struct workspace *ws, int op, double x, double y, double *out)
 {
     if (y == 0 && (op == '/' || op == '%' || op == OPERATOR_FLOOR))
@@ -145,12 +166,10 @@ static int real_arithmetic(struct workspace *ws, int op, double x, double y, dou
         *out = x / y;
         return 0;
     case OPERATOR_FLOOR:
-        *out = floor(x / y);
+        *out = real_floor_quotient(x, y);
         return 0;
     case '%':
-        *out = fmod(x, y);
-        if (*out != 0 && (*out < 0) != (y < 0))
-            *out += y;
+        *out = real_remainder(x, y);
         return 0;
     default:
         *out = pow(x, y);

@@ -82,14 +82,15 @@ static int is_iterable(struct workspace *ws, const struct value *value,
            value->kind == VALUE_UNDEFINED || value->kind == VALUE_LOOP;
 }
 
-/* Something with a length and items, so neither views nor generators. */
+/* Something with a length and items, so neither views nor generators; undefined values pass. */
 static int is_sequence(struct workspace *ws, const struct value *value,
                        const struct value *argument)
 {
     (void)ws, (void)argument;
     if (value->kind == VALUE_LIST)
         return value->as.list->form <= LIST_TUPLE;
-    return value->kind == VALUE_STRING || value->kind == VALUE_DICT;
+    return value->kind == VALUE_STRING || value->kind == VALUE_DICT ||
+           value->kind == VALUE_UNDEFINED;
 }
 
 static int is_callable(struct workspace *ws, const struct value *value,

@@ -257,6 +257,12 @@ bool value_as_int(const struct value *value, int64_t *out)
     return true;
 }
 
+bool value_is_hashable(const struct value *value)
+{
+    return value->kind != VALUE_DICT &&
+           !(value->kind == VALUE_LIST && value->as.list->form == LIST_PLAIN);
+}
+
 bool value_is_trusted(const struct value *value)
 {
     if (value->kind == VALUE_STRING)

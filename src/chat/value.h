@@ -97,6 +97,7 @@ bool value_is_number(const struct value *value); /* int, float or bool */
 double value_number(const struct value *value);
 /* Integers and booleans as an integer. */
 bool value_as_int(const struct value *value, int64_t *out);
+bool value_is_hashable(const struct value *value); /* may be a key of a mapping */
 bool value_is_trusted(const struct value *value);
 
 /* Python's ==. 1, 0, or -1 with the error set when the values are nested too deeply. */
