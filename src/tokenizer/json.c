@@ -16,6 +16,7 @@ struct load {
     int16_t byte_of[BYTE_CHARS]; /* byte-level character -> byte, -1: stands for none */
     const json_t *vocab;
     struct buf scratch;
+    struct buf form; /* of the added token at hand */
     struct vlmd_error *err;
 };
 
@@ -72,8 +73,7 @@ static int size_vocab(struct load *l, const json_t *added)
 {
     const char *text;
     json_t *id;
-    json_object_foreach((json_t *)l->vocab, text, id)
-    {
+    json_object_foreach ((json_t *)l->vocab, text, id) {
         if (check_id(l, id, "model.vocab") < 0)
             return -1;
     }
@@ -110,8 +110,7 @@ static int load_vocab(struct load *l)
     const char *text;
     json_t *value;
     memset(t->byte_ids, -1, sizeof t->byte_ids);
-    json_object_foreach((json_t *)l->vocab, text, value)
-    {
+    json_object_foreach ((json_t *)l->vocab, text, value) {
         int32_t id = (int32_t)json_integer_value(value);
         if (t->tokens[id].kind != TOKEN_NONE)
             return err_set(l->err, VLMD_FORMAT, "model.vocab", "two tokens have id %d", id);
@@ -131,16 +130,14 @@ static int load_vocab(struct load *l)
 
 /* ---- added tokens */
 
-static int add_text(struct load *l, const char *text, int32_t id, bool normalized,
-                    struct added_flags flags)
+/* What is looked for in the text, and what the token stands for: its own text, normalized when it
+ * is looked for after normalization. */
+static int added_form(struct load *l, const char *text, bool normalized)
 {
-    if (!normalized)
-        return added_add(&l->t->added_raw, text, strlen(text), id, flags, l->err);
-    buf_reset(&l->scratch);
-    if (l->t->nfc ? normalize_nfc(text, strlen(text), &l->scratch, l->err) < 0
-                  : buf_append_text(&l->scratch, text) < 0 && err_no_memory(l->err, strlen(text)))
-        return -1;
-    return added_add(&l->t->added_normalized, l->scratch.data, l->scratch.len, id, flags, l->err);
+    buf_reset(&l->form);
+    if (normalized && l->t->nfc)
+        return normalize_nfc(text, strlen(text), &l->form, l->err);
+    return buf_append_text(&l->form, text) < 0 ? err_no_memory(l->err, strlen(text)) : 0;
 }
 
 static int check_added(struct load *l, const char *text, int32_t id)
@@ -173,9 +170,12 @@ static int load_added(struct load *l, const json_t *entry)
     int32_t id = (int32_t)json_integer_value(json_object_get(entry, "id"));
     if (check_added(l, text, id) < 0)
         return -1;
-    to_bytes(l, text, strlen(text));
+    if (added_form(l, text, normalized) < 0)
+        return -1;
+    to_bytes(l, l->form.data, l->form.len);
+    struct added *set = normalized ? &l->t->added_normalized : &l->t->added_raw;
     if (set_token(l, id, special ? TOKEN_SPECIAL : TOKEN_ADDED) < 0 ||
-        add_text(l, text, id, normalized, flags) < 0)
+        added_add(set, l->form.data, l->form.len, id, flags, l->err) < 0)
         return -1;
     if (json_object_set_new(l->t->added_ids, text, json_integer(id)) < 0)
         return err_no_memory(l->err, strlen(text));
@@ -318,8 +318,7 @@ static int load_words(struct load *l)
     t->words.mask = slots - 1;
     const char *text;
     json_t *value;
-    json_object_foreach((json_t *)l->vocab, text, value)
-    {
+    json_object_foreach ((json_t *)l->vocab, text, value) {
         int32_t id = (int32_t)json_integer_value(value);
         if (t->tokens[id].kind != TOKEN_MODEL || !to_bytes(l, text, strlen(text)))
             continue;
@@ -441,5 +440,6 @@ int tokenizer_load(struct tokenizer *t, const json_t *root, struct vlmd_error *e
     make_byte_table(&l);
     int result = load_parts(&l, root);
     buf_free(&l.scratch);
+    buf_free(&l.form);
     return result;
 }

@@ -175,13 +175,20 @@ int64_t tokenizer_encode(const struct tokenizer *t, const char *text, size_t len
 bool tokenizer_find_added(const struct tokenizer *t, const char *text, size_t len, size_t *from,
                           size_t *start, size_t *end, int32_t *id)
 {
-    struct added_match match;
-    size_t taken = *from;
-    if (!added_find(&t->added_raw, text, len, taken, from, &match))
+    struct added_match raw, normalized;
+    size_t raw_from = *from, normalized_from = *from;
+    bool found = added_find(&t->added_raw, text, len, *from, &raw_from, &raw);
+    /* the others are looked for in what the first leave over */
+    size_t left = found ? raw.start : len;
+    if (added_find(&t->added_normalized, text, left, *from, &normalized_from, &normalized)) {
+        raw = normalized;
+        found = true;
+    }
+    if (!found)
         return false;
-    *start = match.start;
-    *end = *from = match.end;
-    *id = match.id;
+    *start = raw.start;
+    *end = *from = raw.end;
+    *id = raw.id;
     return true;
 }
 

@@ -30,8 +30,9 @@ void tokenizer_close(struct tokenizer *t); /* NULL is fine */
 int64_t tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, bool special,
                          int32_t *out, size_t cap, struct vlmd_error *err);
 
-/* The next added token that begins at or after *from: its bytes are text[*start, *end) with the white
- * space that it takes, and *from moves behind it. For texts of which only parts may hold any. */
+/* The next added token that begins at or after *from: its bytes are text[*start, *end) with the
+ * white space that it takes, and *from moves behind it. For texts of which only parts may hold any.
+ */
 bool tokenizer_find_added(const struct tokenizer *t, const char *text, size_t len, size_t *from,
                           size_t *start, size_t *end, int32_t *id);
 

@@ -1,7 +1,7 @@
 /* Token ids against Hugging Face `tokenizers`: every line of a file that
  * tools/fixtures/tokenizer.py made, with the tokenizer it was made for.
  *
- *     test_parity                      the slice for the shipped tokenizer, as a unit test
+ *     test_parity                      the slices in the repository, as a unit test
  *     test_parity TOKENIZER LINES      any pair, with a closing line that counts the differences */
 #include "unit.h"
 
@@ -16,7 +16,7 @@
 #include "tokenizer/tokenizer.h"
 
 #define SHIPPED_TOKENIZER "models/vlmd-tiny/tokenizer.json"
-#define SHIPPED_LINES     "tests/parity/tokenizer/vlmd_tiny.jsonl"
+#define FOLDER            "tests/parity/tokenizer/"
 #define MAX_IDS           65536
 
 struct tally {
@@ -125,6 +125,14 @@ static int compare(const char *tokenizer_path, const char *lines_path, struct ta
     return 0;
 }
 
+static void compare_slice(const char *tokenizer, const char *lines, long least)
+{
+    struct tally tally = {0};
+    assert_int_equal(compare(tokenizer, lines, &tally), 0);
+    assert_true(tally.lines >= least);
+    assert_int_equal(tally.differences, 0);
+}
+
 static void ids_of_shipped_tokenizer_are_the_references(void **state)
 {
     (void)state;
@@ -132,10 +140,20 @@ static void ids_of_shipped_tokenizer_are_the_references(void **state)
         printf("SKIPPED: %s is not there\n", SHIPPED_TOKENIZER);
         skip();
     }
-    struct tally tally = {0};
-    assert_int_equal(compare(SHIPPED_TOKENIZER, SHIPPED_LINES, &tally), 0);
-    assert_true(tally.lines >= 1000);
-    assert_int_equal(tally.differences, 0);
+    compare_slice(SHIPPED_TOKENIZER, FOLDER "vlmd_tiny.jsonl", 500);
+}
+
+static void ids_of_other_kinds_of_tokenizers_are_the_references(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"gpt2",          "prefix_each", "flags",
+                                        "ignore_merges", "stages",      "removed"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char tokenizer[128], lines[128];
+        snprintf(tokenizer, sizeof tokenizer, FOLDER "%s.json", names[i]);
+        snprintf(lines, sizeof lines, FOLDER "%s.jsonl", names[i]);
+        compare_slice(tokenizer, lines, 100);
+    }
 }
 
 int main(int argc, char **argv)
@@ -149,6 +167,7 @@ int main(int argc, char **argv)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ids_of_shipped_tokenizer_are_the_references),
+        cmocka_unit_test(ids_of_other_kinds_of_tokenizers_are_the_references),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
