@@ -3,7 +3,7 @@
  *
  * The differences, each found by comparing the two over all of Unicode or by reading both manuals:
  *   \s \S       PCRE2 counts U+180E as a space; Oniguruma has White_Space. Written out as a class.
- *   \p{L} ...   PCRE2 10.42 knows Unicode 14, `tokenizers` 0.23 Unicode 17. The categories'
+ *   \p{L} ...   PCRE2 10.42 knows Unicode 14, `tokenizers` 0.23 Unicode 16. The categories'
  *               newer members are added to the class (unicode.h). Other properties are refused.
  *   ^ $         match at every line in Oniguruma: PCRE2_MULTILINE.
  *   \h \v \w \b hexadecimal digit, vertical tab, and a wider word in Oniguruma: \h and \v are
