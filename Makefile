@@ -152,6 +152,12 @@ UNIT ?= %
 unit: $(filter $(addprefix $(B)/unit/,$(UNIT)),$(UNIT_PROGRAMS))
 	@tools/run_unit_tests.sh $^
 
+# ---- a worker without a model, for tests of the front
+$(B)/fake_worker: tests/fake/fake_worker.c $(call archives_of,ipc)
+	@mkdir -p $(@D)
+	$(call say,LD $@)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $< -o $@ $(ALL_LDFLAGS) $(call link_group,$(call archives_of,ipc)) $(call libs_of,ipc)
+
 # ---- checks
 .PHONY: layers format format-check lint
 lint: layers format-check

@@ -232,6 +232,8 @@ static int parse_message(struct content_parser *p, const json_t *message, const 
                        "content must be a string or a list of parts");
     if (!value)
         return -1;
+    if (strcmp(role, "developer") == 0)
+        role = "system"; /* OpenAI's newer name; templates know the older one */
     json_t *made = json_pack("{s:s, s:o}", "role", role, "content", value);
     if (made && name)
         json_object_set_new(made, "name", json_string(name));

@@ -36,7 +36,7 @@ $(FUZZ_OUT)/obj/%.o: src/%.c
 
 $(FUZZ_OUT)/lib/llhttp.a: $(wildcard $(LLHTTP_SOURCE)/src/*.c)
 	@mkdir -p $(@D) $(FUZZ_OUT)/obj/llhttp
-	for f in $^; do $(FUZZ_CC) -O1 -g -fsanitize=fuzzer-no-link $(FUZZ_SAN) -I$(LLHTTP_SOURCE)/include -c $$f -o $(FUZZ_OUT)/obj/llhttp/$$(basename $$f .c).o || exit 1; done
+	for f in $^; do $(FUZZ_CC) -O1 -g -fsanitize=fuzzer-no-link $(FUZZ_SAN) $(LLHTTP_CFLAGS) -c $$f -o $(FUZZ_OUT)/obj/llhttp/$$(basename $$f .c).o || exit 1; done
 	$(AR) rcs $@ $(FUZZ_OUT)/obj/llhttp/*.o
 
 define fuzz_target_rules
