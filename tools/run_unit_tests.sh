@@ -16,9 +16,10 @@ for program in "$@"; do
     status=$?
     ok=$(grep -c '^\[       OK \]' "$log")
     passed=$((passed + ok))
-    grep -h 'SKIPPED' "$log" | grep -v '^\[  SKIPPED' # said by the test itself
-    if [ $status -eq 0 ] && [ "$ok" -gt 0 ]; then
+    skipped=$(grep '^\[  SKIPPED \]' "$log" | grep -v ' test(s)' | sort -u | wc -l)
+    if [ $status -eq 0 ] && [ $((ok + skipped)) -gt 0 ]; then
         echo "ok      $name: $ok tests"
+        [ "$skipped" -eq 0 ] || echo "SKIPPED $name: $skipped tests $(grep -m 1 '^SKIPPED' "$log" | sed 's/^SKIPPED//')"
         continue
     fi
     # A crash, a time-out and a program without a single test count as one failure.
