@@ -152,7 +152,7 @@ static void ids_of_other_kinds_of_tokenizers_are_the_references(void **state)
         char tokenizer[128], lines[128];
         snprintf(tokenizer, sizeof tokenizer, FOLDER "%s.json", names[i]);
         snprintf(lines, sizeof lines, FOLDER "%s.jsonl", names[i]);
-        compare_slice(tokenizer, lines, 100);
+        compare_slice(tokenizer, lines, 90);
     }
 }
 
