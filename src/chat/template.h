@@ -12,7 +12,7 @@
 
 enum {
     CHAT_TEMPLATE_SOURCE_MAX = 1 << 20, /* bytes */
-    CHAT_OUTPUT_MAX = 64 << 20,         /* bytes */
+    CHAT_OUTPUT_MAX = 16 << 20,         /* bytes of a prompt */
 };
 
 typedef struct chat_template chat_template;
