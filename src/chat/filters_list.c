@@ -335,7 +335,8 @@ int filter_sum(struct workspace *ws, const struct value *input, struct value *co
 static struct arguments without_first(const struct arguments *arguments, size_t n)
 {
     struct arguments rest = *arguments;
-    rest.positional += n;
+    if (n > 0) /* without arguments there is no array to step in */
+        rest.positional += n;
     rest.n -= n;
     return rest;
 }
