@@ -328,8 +328,6 @@ static int judge_head(struct http_reader *r)
     struct http_request *q = &r->request;
     q->method = llhttp_method_name((llhttp_method_t)r->parser.method);
     q->minor = r->parser.http_minor;
-    if (r->parser.http_major != 1 || q->minor > 1)
-        return fail(r, 505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
     q->keep_alive = llhttp_should_keep_alive(&r->parser);
     cut_texts(r);
     if (cut_target(r) < 0 || judge_host(r) < 0 || judge_framing(r) < 0 || judge_expect(r) < 0)
@@ -339,6 +337,22 @@ static int judge_head(struct http_reader *r)
 }
 
 /* ---- collecting the head */
+
+/* METHOD SP TARGET SP VERSION, where llhttp would take more spaces and other protocols. */
+static int judge_request_line(struct http_reader *r, const char *line, size_t len)
+{
+    const char *end = line + len - 2;
+    const char *first = memchr(line, ' ', len);
+    const char *second = first ? memchr(first + 1, ' ', (size_t)(end - first - 1)) : NULL;
+    if (!second || first == line || second == first + 1 ||
+        memchr(second + 1, ' ', (size_t)(end - second - 1)) || end - second < 6 ||
+        memcmp(second + 1, "HTTP/", 5) != 0)
+        return fail(r, 400, "the request line is not METHOD TARGET HTTP/1.1");
+    if (end - second != 9 || memcmp(second + 6, "1.", 2) != 0 ||
+        (second[8] != '0' && second[8] != '1'))
+        return fail(r, 505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
+    return 0;
+}
 
 /* One complete line, with its CRLF, was collected. Returns 1 at the empty line that ends the head,
  * -1 when the line is refused. */
@@ -354,6 +368,8 @@ static int end_line(struct http_reader *r)
         return 0;
     }
     if (r->first_line == 0) {
+        if (judge_request_line(r, line, len) < 0)
+            return -1;
         r->first_line = r->head.len;
         r->line_start = r->head.len;
         return 0;
@@ -362,6 +378,8 @@ static int end_line(struct http_reader *r)
         return 1;
     if (*line == ' ' || *line == '\t')
         return fail(r, 400, "folded header lines are not accepted");
+    if (*line == ':')
+        return fail(r, 400, "a header field without a name");
     r->line_start = r->head.len;
     return 0;
 }
@@ -403,9 +421,6 @@ static int collect_head(struct http_reader *r, const char *data, size_t len, siz
 
 static int parse_failed(struct http_reader *r)
 {
-    enum llhttp_errno error = llhttp_get_errno(&r->parser);
-    if (error == HPE_INVALID_VERSION)
-        return fail(r, 505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
     return fail(r, 400, "this is not a well-formed HTTP request");
 }
 

@@ -102,11 +102,12 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     struct link *l = poll->data;
     struct vlmd_error err;
     if (status < 0) {
+        receive(l); /* its last words, if there are any */
         break_link(l, uv_strerror(status));
         return;
     }
     if ((events & UV_WRITABLE) && channel_flush(l->child.channel, &err) < 0) {
-        receive(l); /* its last words, if there are any */
+        receive(l);
         break_link(l, err.text);
         return;
     }
@@ -144,19 +145,20 @@ struct link *link_start(uv_loop_t *loop, const struct child_plan *plan,
         err_no_memory(err, sizeof *l);
         return NULL;
     }
-    if (child_start(plan, &l->child, err) < 0) {
-        free(l);
-        return NULL;
-    }
     l->events = *events;
-    l->handles = 3;
+    l->poll.data = l->child_signal.data = l->later.data = l;
     uv_signal_init(loop, &l->child_signal);
     uv_idle_init(loop, &l->later);
-    l->poll.data = l->child_signal.data = l->later.data = l;
-    uv_poll_init(loop, &l->poll, channel_fd(l->child.channel));
-    l->poll.data = l->child_signal.data = l->later.data = l;
+    l->handles = 2;
+    /* Listening before there is a child: its end cannot be missed. */
     uv_signal_start(&l->child_signal, on_child_signal, SIGCHLD);
-    on_child_signal(&l->child_signal, SIGCHLD); /* it may have ended before we listened */
+    if (child_start(plan, &l->child, err) < 0) {
+        uv_close((uv_handle_t *)&l->child_signal, on_handle_closed);
+        uv_close((uv_handle_t *)&l->later, on_handle_closed);
+        return NULL;
+    }
+    uv_poll_init(loop, &l->poll, channel_fd(l->child.channel));
+    l->handles++;
     watch(l);
     return l;
 }
@@ -171,8 +173,9 @@ int link_send(struct link *l, struct ipc_message *message, struct vlmd_error *er
     if (channel_send(l->child.channel, message, &why) < 0) {
         if (err)
             *err = why;
-        /* What the codec refuses is this message's fault, not the child's. */
-        if (why.code == VLMD_IO || why.code == VLMD_BUSY)
+        /* What the codec refuses is this message's fault, not the child's. When the child is gone,
+         * reading will say so, after its last words. */
+        if (why.code == VLMD_BUSY)
             break_link(l, why.text);
         return -1;
     }

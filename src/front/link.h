@@ -23,7 +23,8 @@ struct link_events {
 
 struct link *link_start(uv_loop_t *loop, const struct child_plan *plan,
                         const struct link_events *events, struct vlmd_error *err);
-/* Sends; the message's descriptors are taken over in any case. A failure breaks the link, soon. */
+/* Sends; the message's descriptors are taken over in any case. When the child is gone on_broken
+ * follows, soon. */
 int link_send(struct link *link, struct ipc_message *message, struct vlmd_error *err);
 /* Ends the child at once; the events follow. */
 void link_kill(struct link *link, const char *why);

@@ -1,0 +1,379 @@
+"""Clients that vanish, children that die, signals, limits: the server lives on and leaks nothing."""
+
+import concurrent.futures
+import os
+import random
+import signal
+import socket
+import struct
+import threading
+import time
+
+import pytest
+from client import eventually, gone, image_part, png, read_all, streamed_text, text_part, user
+
+
+def reset(connection):
+    """Closes so that the peer sees RST."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def leave(connection, how):
+    if how == "reset":
+        reset(connection)
+    elif how == "half":
+        connection.shutdown(socket.SHUT_WR)
+    else:
+        connection.close()
+
+
+def running(server):
+    return sum(model["requests"] for model in server.status()["models"])
+
+
+def chat_body(content, stream=True, **more):
+    return {"model": "fake", "messages": [user(content)], "stream": stream, **more}
+
+
+# ---- clients that go away
+
+
+@pytest.mark.parametrize("how", ["close", "reset", "half"])
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("order", ["hang", "count 100000 2"])
+def test_a_client_that_leaves_stops_the_work(start, how, stream, order):
+    server = start()
+    connection = server.connect(chat_body(order, stream))
+    eventually(lambda: running(server) == 1, what="the request")
+    time.sleep(0.05)
+    leave(connection, how)
+    assert eventually(lambda: running(server) == 0, what="the end of the work") < 1
+    assert server.chat("stats").text() == "running=0 cancelled=1"
+    assert server.status()["requests"] == 0
+    connection.close()
+
+
+def test_clients_that_leave_at_any_time_leak_nothing(start):
+    server = start()
+    image = image_part(png(300, 200))
+    server.chat([image, text_part("images")])  # everything that is opened once is open now
+    before = server.descriptors()
+    dice = random.Random(5)
+
+    def one(_):
+        content = dice.choice(["hang", "count 1000 1", "flood 500", [image, image, text_part("hang")]])
+        connection = server.connect(chat_body(content, dice.random() < 0.5))
+        time.sleep(dice.random() * 0.05)
+        leave(connection, dice.choice(["close", "reset"]))
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(one, range(300)))
+    eventually(lambda: server.status()["requests"] == 0, what="the end of all requests")
+    eventually(lambda: running(server) == 0, what="the end of all work")
+    eventually(lambda: server.descriptors() <= before, what=f"only {before} descriptors")
+    assert server.chat("stats").text().startswith("running=0 ")
+
+
+def test_a_client_that_leaves_while_its_model_loads(start):
+    server = start(names=("slow",), wait=False)
+    connection = server.connect({**chat_body("hang"), "model": "slow"})
+    eventually(lambda: server.status()["requests"] == 1)
+    connection.close()
+    eventually(lambda: server.status()["requests"] == 0, seconds=1)
+
+
+def test_a_slow_reader_is_cut_off(start):
+    server = start()
+    connection = server.connect(chat_body("flood 20000"))
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    eventually(lambda: "too slowly" in server.log(), what="the cut")
+    eventually(lambda: running(server) == 0)
+    assert server.chat("say fine").text() == "fine"
+    connection.close()
+
+
+# ---- workers that die
+
+
+def test_requests_of_a_dead_worker_fail_once_each_and_it_comes_back(start):
+    server = start()
+    before = server.descriptors()
+    for _ in range(2):
+        results = []
+
+        def one(stream):
+            results.append(server.post(chat_body("hang", stream)))
+
+        threads = [threading.Thread(target=one, args=(i % 2 == 0,)) for i in range(8)]
+        for thread in threads:
+            thread.start()
+        eventually(lambda: running(server) == 8)
+        os.kill(server.worker_pid(), random.choice([signal.SIGKILL, signal.SIGSEGV]))
+        for thread in threads:
+            thread.join(10)
+        assert [answer.status for answer in results] == [500] * 8
+        assert all("ended while" in answer.error()["message"] for answer in results)
+        assert server.chat("say back").text() == "back"  # waits for the new process
+    assert server.status()["models"][0]["restarts"] == 2
+    eventually(lambda: server.descriptors() <= before)
+
+
+def test_a_stream_whose_worker_dies_ends_with_an_error(start):
+    server = start()
+    events = server.stream("die-after 5")
+    assert streamed_text(events[:-1]) == "0 1 2 3 4 "
+    assert events[-1]["error"]["type"] == "server_error"
+    assert "[DONE]" not in events
+
+
+@pytest.mark.parametrize("order", ["garbage", "lie", "die"])
+def test_a_worker_that_breaks_the_protocol_is_replaced(start, order):
+    server = start()
+    pid = server.worker_pid()
+    answer = server.chat(order)
+    assert answer.status == 500 and answer.error()["code"] == "internal_error"
+    assert server.chat("say fine").text() == "fine"
+    assert server.worker_pid() != pid and gone(pid)
+
+
+def test_a_worker_that_keeps_dying_is_not_started_for_ever(start):
+    server = start()
+    statuses = [server.chat("die").status for _ in range(5)]
+    assert statuses[0] == 500 and statuses[-1] == 503
+    answer = server.chat("say x")
+    assert answer.status == 503 and "keeps dying" in answer.error()["message"]
+    assert answer.headers["Retry-After"]
+    assert server.get("/health").status == 503
+
+
+def test_a_worker_that_dies_while_loading(start):
+    server = start(names=("fake", "die"), wait=False)
+    server.wait_until_ready()
+    answer = server.post({"model": "die", "messages": [user("x")]})
+    assert answer.status == 503 and answer.error()["param"] == "model"
+    assert server.chat("say fine").text() == "fine"
+
+
+def test_a_model_that_cannot_be_loaded(start):
+    server = start(names=("fake", "fail"), wait=False)
+    server.wait_until_ready()
+    answer = server.post({"model": "fail", "messages": [user("x")]})
+    assert answer.status == 503 and "fails by order" in answer.error()["message"]
+    models = {model["id"]: model for model in server.status()["models"]}
+    assert models["fail"]["state"] == "failed" and models["fail"]["restarts"] == 0
+    assert server.get("/health").json()["status"] == "failed"
+
+
+def test_no_model_at_all_is_a_failure_of_the_program(fake_model):
+    from client import Server
+
+    server = Server(models=[fake_model("fail")], wait=False)
+    assert server.process.wait(10) == 1
+    assert "no model could be loaded" in server.log()
+
+
+def test_requests_wait_for_a_model_that_loads(start):
+    server = start(names=("slow",), wait=False)
+    health = server.get("/health")
+    assert health.status == 503 and health.json()["status"] == "loading"
+    began = time.monotonic()
+    assert server.post({"model": "slow", "messages": [user("say ready")]}).text() == "ready"
+    assert time.monotonic() - began > 0.5
+    assert "reading nothing" in server.log()
+
+
+# ---- decoders that die
+
+
+def decoder_pids(server):
+    return [pid for pid in server.children() if pid != server.worker_pid()]
+
+
+def kill(pids):
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it was dying already
+
+
+def test_dead_decoders_come_back(start):
+    server = start()
+    image = image_part(png(64, 64))
+    for _ in range(5):
+        kill(decoder_pids(server))
+        answer = server.chat([image, text_part("images")])
+        assert answer.status in (200, 500)
+        if answer.status == 500:
+            assert "decoder was lost" in answer.error()["message"]
+            assert answer.error()["param"] == "messages[0].content[0].image_url.url"
+    eventually(lambda: server.status()["decoders"]["ready"] == 2)
+    assert server.chat([image, text_part("images")]).status == 200
+
+
+def test_decoders_killed_under_load(start):
+    server = start()
+    image = image_part(png(900, 700))
+    stop = threading.Event()
+
+    def killer():
+        while not stop.wait(0.05):
+            kill(decoder_pids(server)[:1])
+
+    thread = threading.Thread(target=killer)
+    thread.start()
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: server.chat([image] * 3 + [text_part("images")]), range(60)))
+    stop.set()
+    thread.join()
+    assert {answer.status for answer in answers} <= {200, 500}
+    assert any(answer.status == 200 for answer in answers)
+    eventually(lambda: server.status()["requests"] == 0)
+
+
+def test_a_stuck_decoder_is_killed(start):
+    server = start("--decode-seconds", 1)
+    for pid in decoder_pids(server):
+        os.kill(pid, signal.SIGSTOP)
+    began = time.monotonic()
+    answer = server.chat([image_part(png(64, 64)), text_part("images")])
+    assert answer.status == 500 and 0.9 < time.monotonic() - began < 3
+    answer = server.chat([image_part(png(64, 64)), text_part("images")])
+    assert answer.status in (200, 500)
+    assert server.chat([image_part(png(64, 64)), text_part("images")]).status == 200
+
+
+def test_children_inherit_nothing(start):
+    """Standard streams and the channel; no other descriptor, and none of our environment."""
+    os.environ["VLMD_SECRET"] = "hunter2"
+    try:
+        server = start()
+    finally:
+        del os.environ["VLMD_SECRET"]
+    for pid in server.children():
+        assert sorted(os.listdir(f"/proc/{pid}/fd"), key=int) == ["0", "1", "2", "3"]
+        names = {entry.split(b"=")[0] for entry in open(f"/proc/{pid}/environ", "rb").read().split(b"\0") if entry}
+        assert names <= {b"PATH", b"ASAN_OPTIONS", b"UBSAN_OPTIONS", b"LSAN_OPTIONS", b"TSAN_OPTIONS"}
+    for pid in decoder_pids(server):
+        status = open(f"/proc/{pid}/status").read()
+        assert "Seccomp:\t2" in status and "NoNewPrivs:\t1" in status
+
+
+# ---- the end of the server
+
+
+def test_nothing_outlives_the_front(start):
+    server = start()
+    pids = server.children()
+    assert len(pids) == 3
+    server.process.kill()
+    server.process.wait()
+    eventually(lambda: all(gone(pid) for pid in pids), seconds=2, what="the end of the children")
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
+def test_running_requests_end_before_the_server_does(start, sig):
+    server = start()
+    connection = server.connect(chat_body("count 30 20"))
+    idle = socket.create_connection(("127.0.0.1", server.port))
+    eventually(lambda: running(server) == 1)
+    pids = server.children()
+    server.process.send_signal(sig)
+    answer = read_all(connection, 5)
+    assert answer.endswith(b"0\r\n\r\n") and b"[DONE]" in answer and b'"29 "' in answer
+    assert server.stop() == 0
+    assert all(gone(pid) for pid in pids)
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.1", server.port), timeout=1)
+    idle.close()
+
+
+def test_requests_that_do_not_end_are_given_up(start):
+    server = start("--drain-seconds", 1)
+    connection = server.connect(chat_body("hang"))
+    eventually(lambda: running(server) == 1)
+    began = time.monotonic()
+    assert server.stop() == 0
+    assert 0.8 < time.monotonic() - began < 4
+    connection.close()
+
+
+def test_the_second_signal_does_not_wait(start):
+    server = start()
+    connection = server.connect(chat_body("hang"))
+    eventually(lambda: running(server) == 1)
+    server.process.send_signal(signal.SIGTERM)
+    time.sleep(0.2)
+    assert server.process.poll() is None
+    began = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - began < 2
+    connection.close()
+
+
+# ---- limits
+
+
+def test_more_requests_than_allowed_are_refused(start):
+    server = start("--max-requests", 4)
+    connections = [server.connect(chat_body("hang")) for _ in range(4)]
+    eventually(lambda: running(server) == 4)
+    answer = server.chat("say x")
+    assert answer.status == 503 and answer.error()["code"] == "overloaded"
+    assert answer.headers["Retry-After"]
+    for connection in connections:
+        connection.close()
+    eventually(lambda: server.chat("say x").status == 200)
+
+
+def test_a_thousand_idle_connections(start):
+    server = start()
+    before = rss(server)
+    idle = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(1000)]
+    eventually(lambda: server.status()["connections"] >= 1000)
+    assert (rss(server) - before) / 1000 < 8192
+    began = time.monotonic()
+    assert server.get("/health").status == 200
+    assert time.monotonic() - began < 0.5
+    for connection in idle:
+        connection.close()
+    eventually(lambda: server.status()["connections"] < 10)
+
+
+def rss(server):
+    pages = int(open(f"/proc/{server.process.pid}/statm").read().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.parametrize("options", [["--port", "70000"], ["--port"], ["--nosuch"], ["--threads", "x"], ["--no-sandbox=1"]])
+def test_wrong_options(programs, options):
+    import subprocess
+
+    from client import PROGRAM
+
+    done = subprocess.run([PROGRAM, "serve", *options], capture_output=True, text=True, timeout=10)
+    assert done.returncode == 2
+    assert options[0].split("=")[0] in done.stderr
+
+
+def test_a_port_in_use(start, fake_model):
+    import subprocess
+
+    from client import PROGRAM
+
+    server = start()
+    done = subprocess.run(
+        [PROGRAM, "serve", "--model", fake_model("fake"), "--port", str(server.port), "--admin-port", "0"],
+        capture_output=True, text=True, timeout=10,
+    )
+    assert done.returncode == 1 and "cannot listen" in done.stderr
+
+
+def test_a_model_that_does_not_exist(programs):
+    import subprocess
+
+    from client import PROGRAM
+
+    done = subprocess.run([PROGRAM, "serve", "--model", "nosuch/model"], capture_output=True, text=True, timeout=10)
+    assert done.returncode == 1 and "nosuch/model" in done.stderr
