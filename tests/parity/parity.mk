@@ -6,7 +6,8 @@ ISA ?= c auto
 
 $(B)/parity: $(wildcard tests/parity/engine/*.c) $(call archives_of,engine)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -Itests $(call pkg_cflags,base) $(filter %.c,$^) -o $@ $(ALL_LDFLAGS) -Wl,--start-group $(call archives_of,engine) -Wl,--end-group $(call libs_of,engine) -lm
+	$(call say,CC $@)
+	$(Q)$(CC) $(ALL_CFLAGS) -Itests $(call pkg_cflags,base) $(filter %.c,$^) -o $@ $(ALL_LDFLAGS) -Wl,--start-group $(call archives_of,engine) -Wl,--end-group $(call libs_of,engine) -lm
 $(B)/parity: $(wildcard tests/parity/engine/*.h) include/vlmd.h
 
 .PHONY: parity
