@@ -7,7 +7,7 @@ ISA ?= c auto
 $(B)/parity: $(wildcard tests/parity/engine/*.c) $(call archives_of,engine)
 	@mkdir -p $(@D)
 	$(call say,CC $@)
-	$(Q)$(CC) $(ALL_CFLAGS) -Itests $(call pkg_cflags,base) $(filter %.c,$^) -o $@ $(ALL_LDFLAGS) -Wl,--start-group $(call archives_of,engine) -Wl,--end-group $(call libs_of,engine) -lm
+	$(Q)$(CC) $(ALL_CFLAGS) -Itests $(call pkg_cflags,base) $(filter %.c,$^) -o $@ $(ALL_LDFLAGS) $(call link_group,$(call archives_of,engine)) $(call libs_of,engine) -lm
 $(B)/parity: $(wildcard tests/parity/engine/*.h) include/vlmd.h
 
 .PHONY: parity
