@@ -61,7 +61,8 @@ void compare(struct check *c, struct tensor want, struct tensor got, double floo
 double size_of_product(struct check *c, const struct test_weight *w, struct tensor x);
 
 /* ---- timing */
-/* Runs once and then for at least a tenth of a second; returns seconds a run. */
+/* Runs once and then for at least a tenth of a second; returns the best time of a run in seconds of
+ * processor time, which neighbours on the machine disturb least. */
 double seconds_of(void (*run)(void *context, struct backend *be), void *context,
                   struct backend *be);
 void report_speed(struct check *c, const char *what, double tested, double oracle, double bytes,

@@ -102,6 +102,12 @@ SIMD_INLINE float v8_greatest(v8 v)
     return _mm_cvtss_f32(_mm_max_ss(m, _mm_shuffle_ps(m, m, 1)));
 }
 
+/* These take any alignment. */
+SIMD_INLINE v8 v8_load_f32(const void *p)
+{
+    return _mm256_castsi256_ps(_mm256_loadu_si256(p));
+}
+
 SIMD_INLINE v8 v8_load_bf16(const void *p)
 {
     __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(p));

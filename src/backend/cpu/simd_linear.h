@@ -17,20 +17,24 @@
 
 enum {
     UNIT = 64,
-    WORDS_TOKENS = 3, /* most tokens that read the packed words themselves */
-    WORDS_UNITS = 64, /* units between two conversions of scales */
-    PANEL_ROWS = 16,
-    PANEL_UNITS = 4,
-    PANEL_COLS = PANEL_UNITS * UNIT,
+    WORDS_TOKENS = 4,        /* most tokens that read the packed words themselves */
+    WORDS_UNITS = 64,        /* units between two conversions of scales */
+    WORDS_AHEAD = 16 * 1024, /* bytes of weights that are prefetched, about */
+    PANEL_UNITS = 64,        /* rows x units of a row */
+    PANEL_ROWS = 16,         /* most rows */
+    PANEL_FEW_TOKENS = 8,    /* up to which a panel has long rows, since reading them is the work */
+    PANEL_FEW_ROWS = 4,
+    DENSE_UNITS = 4, /* of dense weights whose products are summed before they join the total */
     TILE_ROWS = 4,
     TILE_TOKENS = 3,
 };
 
-/* How scratch is used by the panel way. */
+/* How scratch is used by the panel way. Row r's units are numbers r * units and following. */
 struct panel {
-    float values[PANEL_ROWS][PANEL_COLS];     /* integers, or weights that are dense */
-    float scales[PANEL_ROWS][PANEL_UNITS][8]; /* of each lane */
+    float values[PANEL_UNITS][UNIT];          /* integers, or weights that are dense */
+    float scales[PANEL_UNITS][8];             /* of each lane */
     float sums[PANEL_ROWS][LINEAR_TOKENS][8]; /* of y, for each lane */
+    int32_t units;
 };
 _Static_assert(sizeof(struct panel) <= KERNEL_SCRATCH * sizeof(float), "scratch is too small");
 
@@ -120,9 +124,7 @@ SIMD_INLINE v8 load_dense(const unsigned char *p, enum weight_type type)
         return v8_load_bf16(p);
     if (type == WEIGHT_F16)
         return v8_load_f16(p);
-    float lanes[8];
-    memcpy(lanes, p, sizeof lanes);
-    return v8_load(lanes);
+    return v8_load_f32(p);
 }
 
 /* Elements [first, first + n) of an array of dense numbers, n <= 8; the other lanes are 0. */
@@ -214,7 +216,8 @@ SIMD_INLINE void words_units(const struct linear_job *job, v8 acc[TILE_ROWS][WOR
                              const struct words *words, int32_t row, int32_t first, int32_t end,
                              int32_t group, int n_rows, int n_tokens)
 {
-    size_t row_bytes = affine_row_bytes(&job->w);
+    size_t row_bytes = affine_row_bytes(&job->w), block = row_bytes * (size_t)n_rows;
+    size_t ahead = (WORDS_AHEAD + block - 1) / block * block;
     const unsigned char *packed = (const unsigned char *)job->w.data + (size_t)row * row_bytes;
     const float *x[WORDS_TOKENS] = {0};
     SIMD_UNROLL
@@ -230,7 +233,7 @@ SIMD_INLINE void words_units(const struct linear_job *job, v8 acc[TILE_ROWS][WOR
         SIMD_UNROLL
         for (int r = 0; r < n_rows; r++) {
             scales[r] = lane_scales(words->scales[r], u - first, group);
-            __builtin_prefetch(at + (size_t)(r + n_rows) * row_bytes);
+            __builtin_prefetch(at + ahead + (size_t)r * row_bytes, 0, 2);
         }
         if ((u + 1) * UNIT <= job->w.cols) {
             words_unit(acc, at, row_bytes, unit_x, scales, n_rows, n_tokens);
@@ -244,6 +247,21 @@ SIMD_INLINE void words_units(const struct linear_job *job, v8 acc[TILE_ROWS][WOR
     }
 }
 
+static void prefetch_range(const void *data, size_t first, size_t n)
+{
+    const char *at = (const char *)data + first;
+    for (size_t i = 0; i < n; i += 64)
+        __builtin_prefetch(at + i);
+}
+
+/* The scales and biases of the n rows from `row` on. */
+static void prefetch_scales(const struct weight_source *w, int32_t row, int32_t n)
+{
+    size_t row_bytes = (size_t)(w->cols / w->group) * dense_size(w->scale_type);
+    prefetch_range(w->scales, (size_t)row * row_bytes, (size_t)n * row_bytes);
+    prefetch_range(w->biases, (size_t)row * row_bytes, (size_t)n * row_bytes);
+}
+
 SIMD_INLINE void words_rows(const struct linear_job *job, struct words *words, int32_t row,
                             int32_t group, int n_rows, int n_tokens)
 {
@@ -253,6 +271,7 @@ SIMD_INLINE void words_rows(const struct linear_job *job, struct words *words, i
         SIMD_UNROLL
     for (int t = 0; t < n_tokens; t++)
         acc[r][t] = v8_zero();
+    prefetch_scales(&job->w, row + n_rows, n_rows);
     int32_t units = units_of(&job->w), groups = job->w.cols / group;
     for (int32_t first = 0; first < units; first += WORDS_UNITS) {
         int32_t end = units - first < WORDS_UNITS ? units : first + WORDS_UNITS;
@@ -277,9 +296,10 @@ SIMD_INLINE void words_tokens(const struct linear_job *job, int32_t first, int32
                               float *scratch, int32_t group, int n_tokens)
 {
     struct words *words = (struct words *)scratch;
+    const int n_rows = n_tokens < 3 ? TILE_ROWS : 2; /* as many as registers hold */
     int32_t row = first;
-    for (; row + TILE_ROWS <= first + n; row += TILE_ROWS)
-        words_rows(job, words, row, group, TILE_ROWS, n_tokens);
+    for (; row + n_rows <= first + n; row += n_rows)
+        words_rows(job, words, row, group, n_rows, n_tokens);
     for (; row < first + n; row++)
         words_rows(job, words, row, group, 1, n_tokens);
 }
@@ -291,8 +311,10 @@ SIMD_INLINE void words_group(const struct linear_job *job, int32_t first, int32_
         words_tokens(job, first, n, scratch, group, 1);
     else if (job->x.rows == 2)
         words_tokens(job, first, n, scratch, group, 2);
-    else
+    else if (job->x.rows == 3)
         words_tokens(job, first, n, scratch, group, 3);
+    else
+        words_tokens(job, first, n, scratch, group, WORDS_TOKENS);
 }
 
 static void words_linear(const struct linear_job *job, int32_t first, int32_t n, float *scratch)
@@ -379,15 +401,16 @@ static void panel_fill(struct panel *panel, const struct weight_source *w, int32
 {
     for (int32_t r = 0; r < n_rows; r++) {
         if (w->type == WEIGHT_AFFINE)
-            panel_affine_row(w, row + r, first, n, panel->values[r], panel->scales[r]);
+            panel_affine_row(w, row + r, first, n, panel->values[r * panel->units],
+                             &panel->scales[r * panel->units]);
         else
-            panel_dense_row(w, row + r, first, n, panel->values[r]);
+            panel_dense_row(w, row + r, first, n, panel->values[r * panel->units]);
     }
 }
 
-/* n vectors of each of n_rows rows of the panel times those of n_tokens rows of x. */
-SIMD_INLINE void tile_dot(v8 sums[TILE_ROWS][TILE_TOKENS], const float *values, const float *x,
-                          size_t x_stride, int32_t n, int n_rows, int n_tokens)
+/* n vectors of each of n_rows rows of weights times those of n_tokens rows of x. */
+SIMD_INLINE void tile_dot(v8 sums[TILE_ROWS][TILE_TOKENS], const float *values, size_t value_stride,
+                          const float *x, size_t x_stride, int32_t n, int n_rows, int n_tokens)
 {
     SIMD_UNROLL
     for (int r = 0; r < n_rows; r++)
@@ -401,7 +424,7 @@ SIMD_INLINE void tile_dot(v8 sums[TILE_ROWS][TILE_TOKENS], const float *values, 
             columns[t] = v8_load(x + (size_t)t * x_stride + (size_t)i * 8);
         SIMD_UNROLL
         for (int r = 0; r < n_rows; r++) {
-            v8 value = v8_load(values + (size_t)r * PANEL_COLS + (size_t)i * 8);
+            v8 value = v8_load(values + (size_t)r * value_stride + (size_t)i * 8);
             SIMD_UNROLL
             for (int t = 0; t < n_tokens; t++)
                 sums[r][t] = v8_fma(value, columns[t], sums[r][t]);
@@ -413,14 +436,16 @@ SIMD_INLINE void tile_dot(v8 sums[TILE_ROWS][TILE_TOKENS], const float *values, 
 SIMD_INLINE void tile(struct panel *panel, bool affine, const float *x, size_t x_stride,
                       int32_t row, int32_t token, int32_t n, int n_rows, int n_tokens)
 {
-    int32_t units = affine ? 1 : n; /* that share their scale in every lane */
+    const int32_t step = affine ? 1 : DENSE_UNITS;
+    int32_t first = row * panel->units;
     v8 sums[TILE_ROWS][TILE_TOKENS];
-    for (int32_t u = 0; u < n; u += units) {
-        tile_dot(sums, panel->values[row] + u * UNIT, x + u * UNIT, x_stride, units * 8, n_rows,
-                 n_tokens);
+    for (int32_t u = 0; u < n; u += step) {
+        int32_t units = n - u < step ? n - u : step;
+        tile_dot(sums, panel->values[first + u], (size_t)panel->units * UNIT, x + u * UNIT,
+                 x_stride, units * (UNIT / 8), n_rows, n_tokens);
         SIMD_UNROLL
         for (int r = 0; r < n_rows; r++) {
-            v8 scale = affine ? v8_load(panel->scales[row + r][u]) : v8_zero();
+            v8 scale = affine ? v8_load(panel->scales[first + r * panel->units + u]) : v8_zero();
             SIMD_UNROLL
             for (int t = 0; t < n_tokens; t++) {
                 float *total = panel->sums[row + r][token + t];
@@ -456,14 +481,14 @@ SIMD_INLINE void panel_multiply(struct panel *panel, const struct linear_job *jo
         tiles_of_rows(panel, job, affine, row, first, n, 1);
 }
 
-static void panel_rows(const struct linear_job *job, int32_t row, int32_t n_rows, float *scratch)
+static void panel_rows(const struct linear_job *job, struct panel *panel, int32_t row,
+                       int32_t n_rows)
 {
-    struct panel *panel = (struct panel *)scratch;
     for (int32_t r = 0; r < n_rows; r++)
         memset(panel->sums[r], 0, (size_t)job->x.rows * sizeof panel->sums[r][0]);
     int32_t units = units_of(&job->w);
-    for (int32_t first = 0; first < units; first += PANEL_UNITS) {
-        int32_t n = units - first < PANEL_UNITS ? units - first : PANEL_UNITS;
+    for (int32_t first = 0; first < units; first += panel->units) {
+        int32_t n = units - first < panel->units ? units - first : panel->units;
         panel_fill(panel, &job->w, row, n_rows, first, n);
         if (job->w.type == WEIGHT_AFFINE)
             panel_multiply(panel, job, true, n_rows, first, n);
@@ -481,6 +506,9 @@ static void simd_linear_rows(const struct linear_job *job, int32_t first, int32_
         words_linear(job, first, n, scratch);
         return;
     }
-    for (int32_t row = first; row < first + n; row += PANEL_ROWS)
-        panel_rows(job, row, first + n - row < PANEL_ROWS ? first + n - row : PANEL_ROWS, scratch);
+    struct panel *panel = (struct panel *)scratch;
+    int32_t rows = job->x.rows <= PANEL_FEW_TOKENS ? PANEL_FEW_ROWS : PANEL_ROWS;
+    panel->units = PANEL_UNITS / rows;
+    for (int32_t row = first; row < first + n; row += rows)
+        panel_rows(job, panel, row, first + n - row < rows ? first + n - row : rows);
 }

@@ -112,6 +112,13 @@ SIMD_INLINE float v8_greatest(v8 v)
     return vmaxvq_f32(vmaxq_f32(v.a, v.b));
 }
 
+/* These take any alignment. */
+SIMD_INLINE v8 v8_load_f32(const void *p)
+{
+    const uint8_t *bytes = p;
+    return (v8){vreinterpretq_f32_u8(vld1q_u8(bytes)), vreinterpretq_f32_u8(vld1q_u8(bytes + 16))};
+}
+
 SIMD_INLINE v8 v8_load_bf16(const void *p)
 {
     uint16x8_t half = vreinterpretq_u16_u8(vld1q_u8(p));
