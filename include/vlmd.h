@@ -172,9 +172,9 @@ vlmd_sampler *vlmd_sampler_open(const vlmd_engine *engine, const struct vlmd_sam
 void vlmd_sampler_close(vlmd_sampler *sampler);
 void vlmd_sampler_prompt(vlmd_sampler *sampler, const int32_t *tokens,
                          int32_t n); /* tokens that repetition_penalty counts */
-int32_t vlmd_sampler_next(
-    vlmd_sampler *sampler,
-    float *logits); /* logits: vocab_size floats, overwritten; the token is recorded */
+/* Draws and records the next token. logits: vocab_size floats, overwritten. -1 when none is a
+ * number above minus infinity. */
+int32_t vlmd_sampler_next(vlmd_sampler *sampler, float *logits);
 
 /* Text out of tokens: holds back bytes that may still become part of a UTF-8 character or of a stop
  * string. */

@@ -196,6 +196,11 @@ static void accept_token(struct scheduler *s, struct request *r, float *logits)
     size_t len;
     struct vlmd_error err;
     int32_t token = vlmd_sampler_next(r->sampler, logits);
+    if (token < 0) {
+        err_set(&err, VLMD_INTERNAL, NULL, "the model computed no number for any token");
+        fail(s, r, &err);
+        return;
+    }
     r->completion_tokens++;
     if (vlmd_token_ends(s->engine, token)) {
         finish_text(s, r, SCHEDULER_STOP);
