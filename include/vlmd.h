@@ -35,8 +35,7 @@ enum vlmd_code {
 
 struct vlmd_error {
     enum vlmd_code code;
-    char field[96]; /* the offending input, e.g. "messages[0].content[1].image_url"; "" when there
-                       is none */
+    char field[96]; /* the offending input, e.g. "messages[0].content[1].image_url", or "" */
     char text[320]; /* one sentence for people; never holds pointers or secrets */
 };
 
@@ -45,11 +44,11 @@ typedef struct vlmd_session vlmd_session;
 typedef struct vlmd_image vlmd_image;
 
 struct vlmd_engine_options {
-    int threads;       /* worker threads of the CPU backend; 0: one per available processor */
-    int32_t kv_tokens; /* capacity of the paged kv cache in tokens, all sessions together; 0: 16384
-                          or the model's context, the smaller */
+    int threads;          /* of the CPU backend; 0: one per available processor */
+    int32_t kv_tokens;    /* kv cache of all sessions together; 0: 16384 or the model's context,
+                             the smaller */
     int32_t batch_tokens; /* most tokens in one step; 0: 512 */
-    const char *isa; /* "auto" (NULL), "c", "avx2", "neon": which kernels the CPU backend uses */
+    const char *isa;      /* CPU kernels: NULL or "auto", "c", "avx2", "neon" */
 };
 
 struct vlmd_engine_info {
@@ -73,8 +72,8 @@ struct vlmd_engine_info {
  * that the caller owns (vlmd_engine_close), or NULL with *err. `options` may be NULL. */
 vlmd_engine *vlmd_engine_open(const char *path, const struct vlmd_engine_options *options,
                               struct vlmd_error *err);
-void vlmd_engine_close(
-    vlmd_engine *engine); /* NULL is fine; all sessions and images must be gone */
+/* NULL is fine. All sessions and images of the engine must be gone. */
+void vlmd_engine_close(vlmd_engine *engine);
 const struct vlmd_engine_info *vlmd_engine_info(const vlmd_engine *engine);
 
 /* Tokens. Text is UTF-8. A text may come in parts of different trust: names of special tokens
@@ -88,8 +87,7 @@ struct vlmd_text_part {
 };
 int64_t vlmd_tokenize(const vlmd_engine *engine, const struct vlmd_text_part *parts, size_t n_parts,
                       int32_t *out, size_t cap, struct vlmd_error *err);
-/* The bytes of one token (not always whole UTF-8); empty for special tokens. Owned by the engine.
- */
+/* One token's bytes, not always whole UTF-8; empty for special tokens. Owned by the engine. */
 const char *vlmd_token_bytes(const vlmd_engine *engine, int32_t token, size_t *len);
 /* The id of a special token by its text, e.g. "<|im_end|>"; -1 when there is none. */
 int32_t vlmd_special_token(const vlmd_engine *engine, const char *text);
@@ -117,9 +115,7 @@ vlmd_image *vlmd_image_encode(vlmd_engine *engine, const uint8_t *rgb, int32_t w
                               struct vlmd_error *err);
 void vlmd_image_free(vlmd_image *image);
 int32_t vlmd_image_tokens(const vlmd_image *image);
-/* Copies the embeddings, vlmd_image_tokens x hidden_size floats in raster order, to `out`
- * (evaluation).
- */
+/* For evaluation: copies the embeddings, vlmd_image_tokens x hidden_size floats in raster order. */
 void vlmd_image_read(const vlmd_image *image, float *out);
 
 /* Sessions. A prompt is laid out once: token ids with one placeholder id per image token, and the
@@ -163,15 +159,15 @@ struct vlmd_sampling {
     float frequency_penalty;  /* OpenAI's, over the answer */
     uint64_t seed;
 };
-struct vlmd_sampling
-vlmd_sampling_default(void); /* greedy is not the default: temperature 1, top_p 1, no penalties */
-int vlmd_sampling_check(const struct vlmd_sampling *s,
-                        struct vlmd_error *err); /* VLMD_INVALID names the field */
+/* OpenAI's defaults: temperature 1, top_p 1, no penalties; seed 0. */
+struct vlmd_sampling vlmd_sampling_default(void);
+/* VLMD_INVALID names the field that is out of range. */
+int vlmd_sampling_check(const struct vlmd_sampling *s, struct vlmd_error *err);
 vlmd_sampler *vlmd_sampler_open(const vlmd_engine *engine, const struct vlmd_sampling *s,
                                 struct vlmd_error *err);
 void vlmd_sampler_close(vlmd_sampler *sampler);
-void vlmd_sampler_prompt(vlmd_sampler *sampler, const int32_t *tokens,
-                         int32_t n); /* tokens that repetition_penalty counts */
+/* Tokens that repetition_penalty counts beside the answer's own. */
+void vlmd_sampler_prompt(vlmd_sampler *sampler, const int32_t *tokens, int32_t n);
 /* Draws and records the next token. logits: vocab_size floats, overwritten. -1 when none is a
  * number above minus infinity. */
 int32_t vlmd_sampler_next(vlmd_sampler *sampler, float *logits);
