@@ -1,5 +1,6 @@
 #include "front/decoders.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,8 +15,9 @@
     "this system refuses the decoder's sandbox (--no-sandbox decodes images without one)"
 
 struct decode_job {
-    struct ipc_decode order; /* its descriptor is the job's until it is sent */
-    decoded_fn done;         /* NULL: let go */
+    struct ipc_decode order; /* with its descriptor: a second decoder may need it */
+    bool second_try;
+    decoded_fn done; /* NULL: let go */
     void *context;
     struct decode_job *next;
 };
@@ -26,6 +28,7 @@ struct decoder {
     bool ready;
     bool was_ready; /* since its start */
     bool sandboxed;
+    bool too_slow;          /* and killed for that */
     struct decode_job *job; /* being worked on */
     unsigned failures;      /* in a row */
     uv_timer_t timer;       /* the job's deadline, or the restart */
@@ -182,15 +185,17 @@ static void on_message(void *context, struct ipc_message *m)
 static void on_deadline(uv_timer_t *timer)
 {
     struct decoder *d = timer->data;
-    if (d->job && d->link)
-        link_kill(d->link, "it took too long over an image");
+    if (!d->job || !d->link)
+        return;
+    d->too_slow = true;
+    link_kill(d->link, "it took too long over an image");
 }
 
 static void give(struct decoder *d, struct decode_job *job)
 {
     struct ipc_message m = {.type = IPC_DECODE, .decode = job->order};
     struct vlmd_error err;
-    job->order.encoded = -1;
+    m.decode.encoded = fcntl(job->order.encoded, F_DUPFD_CLOEXEC, 0);
     d->job = job;
     uv_timer_start(&d->timer, on_deadline, d->owner->timeout_ms, 0);
     if (link_send(d->link, &m, &err) < 0)
@@ -213,6 +218,22 @@ static void feed(struct decoders *ds)
 
 /* ---- life and death */
 
+/* An image whose decoder was killed by something else deserves another; one that kills decoders
+ * gets no third. */
+static void retry_or_fail(struct decoder *d, struct decode_job *job, const struct vlmd_error *err)
+{
+    if (job->second_try || d->too_slow || d->owner->closing || !job->done) {
+        finish(job, NULL, err);
+        return;
+    }
+    job->second_try = true;
+    job->next = d->owner->first;
+    if (!job->next)
+        d->owner->last = &job->next;
+    d->owner->first = job;
+    d->owner->n_queued++;
+}
+
 static void on_broken(void *context, const char *why)
 {
     struct decoder *d = context;
@@ -225,9 +246,10 @@ static void on_broken(void *context, const char *why)
     uv_timer_stop(&d->timer);
     err_set(&err, VLMD_INTERNAL, NULL, "the image could not be decoded: its decoder was lost");
     if (job)
-        finish(job, NULL, &err);
+        retry_or_fail(d, job, &err);
     if (!d->was_ready && d->failures >= MAX_FAILURES)
         fail_queue(d->owner, &err);
+    feed(d->owner);
 }
 
 static void on_restart(uv_timer_t *timer)
@@ -265,7 +287,7 @@ static void start(struct decoder *d)
     struct child_plan plan = {ds->program, arguments, IPC_BY_DECODER};
     struct link_events events = {d, on_message, on_broken, on_ended};
     struct vlmd_error err;
-    d->was_ready = false;
+    d->was_ready = d->too_slow = false;
     d->link = link_start(ds->loop, &plan, &events, &err);
     if (d->link) {
         ds->n_open++;

@@ -203,11 +203,7 @@ def test_dead_decoders_come_back(start):
     image = image_part(png(64, 64))
     for _ in range(5):
         kill(decoder_pids(server))
-        answer = server.chat([image, text_part("images")])
-        assert answer.status in (200, 500)
-        if answer.status == 500:
-            assert "decoder was lost" in answer.error()["message"]
-            assert answer.error()["param"] == "messages[0].content[0].image_url.url"
+        assert server.chat([image, text_part("images")]).status == 200  # the second try
     eventually(lambda: server.status()["decoders"]["ready"] == 2)
     assert server.chat([image, text_part("images")]).status == 200
 
@@ -218,7 +214,7 @@ def test_decoders_killed_under_load(start):
     stop = threading.Event()
 
     def killer():
-        while not stop.wait(0.05):
+        while not stop.wait(0.2):
             kill(decoder_pids(server)[:1])
 
     thread = threading.Thread(target=killer)
@@ -227,8 +223,10 @@ def test_decoders_killed_under_load(start):
         answers = list(pool.map(lambda _: server.chat([image] * 3 + [text_part("images")]), range(60)))
     stop.set()
     thread.join()
-    assert {answer.status for answer in answers} <= {200, 500}
-    assert any(answer.status == 200 for answer in answers)
+    for answer in answers:
+        if answer.status != 200:
+            assert answer.status == 500 and "decoder was lost" in answer.error()["message"]
+    assert sum(answer.status == 200 for answer in answers) > 30
     eventually(lambda: server.status()["requests"] == 0)
 
 
