@@ -1,5 +1,6 @@
 /* Measures the engine against the fixtures of tools/fixtures/engine.py through the public header
- * alone: vision features, logits at every position (whole prompts, small chunks, ragged batches),
+ * alone: vision features, logits at every position (whole prompts, small chunks, ragged batches,
+ * which must agree to the last bit, so that an answer does not depend on who else is served),
  * greedy text. One line per check; the last line counts. */
 #include <math.h>
 #include <stdbool.h>
@@ -102,8 +103,7 @@ static void check_vision(const struct fixture *fx, vlmd_engine *engine, struct t
     size_t i;
     json_t *part;
 
-    json_array_foreach(parts, i, part)
-    {
+    json_array_foreach (parts, i, part) {
         vlmd_image *image = encode(engine, json_object_get(part, "picture"));
         int32_t n = vlmd_image_tokens(image);
         float *features = malloc((size_t)n * (size_t)width * sizeof(*features));
@@ -150,7 +150,8 @@ static void run_open(struct run *run, vlmd_engine *engine, const json_t *part)
     run->tokens = fixture_ints(part, "tokens", &run->n_tokens);
     if (json_array_size(pictures) > MAX_IMAGES)
         fatal("more than %d pictures in a prompt", MAX_IMAGES);
-    json_array_foreach(pictures, i, picture) run->images[run->n_images++] = encode(engine, picture);
+    json_array_foreach (pictures, i, picture)
+        run->images[run->n_images++] = encode(engine, picture);
     run->session = vlmd_session_open(engine, &err);
     if (run->session == NULL)
         fatal("opening a session: %s", err.text);
@@ -180,6 +181,7 @@ struct logits_check {
     float *rows; /* batch_tokens x vocab_size */
     double worst, sum;
     int32_t positions;
+    uint64_t bits; /* the same for the same rows, in whichever order they came */
 };
 
 static double row_error(const struct logits_check *check, const json_t *part, int32_t position,
@@ -206,6 +208,20 @@ static double row_error(const struct logits_check *check, const json_t *part, in
     for (int32_t k = 0; k < strided; k++)
         relative_add(&r, row[position % stride + k * stride], spread[k]);
     return relative_error(&r);
+}
+
+/* FNV-1a over what names the row and its floats, word by word. */
+static uint64_t row_bits(const json_t *part, int32_t position, const float *row, int32_t n)
+{
+    uint64_t hash = 0xcbf29ce484222325u ^ (uintptr_t)part;
+
+    hash = (hash ^ (uint64_t)position) * 0x100000001b3u;
+    for (int32_t i = 0; i < n; i++) {
+        uint32_t word;
+        memcpy(&word, row + i, sizeof(word));
+        hash = (hash ^ word) * 0x100000001b3u;
+    }
+    return hash;
 }
 
 /* Steps each run by its chunk and compares every row that comes out. Returns false when all are
@@ -236,7 +252,8 @@ static bool logits_step(struct logits_check *check, struct run *runs, int n, con
         struct run *run = &runs[owner[i]];
         for (int32_t k = 0; k < items[i].n_tokens; k++) {
             const float *row = items[i].logits_all + (size_t)k * (size_t)info->vocab_size;
-            double e = row_error(check, run->part, run->done++, run->n_tokens, row);
+            double e = row_error(check, run->part, run->done, run->n_tokens, row);
+            check->bits += row_bits(run->part, run->done++, row, info->vocab_size);
             check->worst = fmax(check->worst, e);
             check->sum += e;
             check->positions++;
@@ -245,9 +262,10 @@ static bool logits_step(struct logits_check *check, struct run *runs, int n, con
     return true;
 }
 
-/* All prompts, n_together sessions at a time; session i goes on by chunks[i] tokens a step. */
-static void check_logits(const struct fixture *fx, vlmd_engine *engine, struct tally *tally,
-                         const char *what, int n_together, const int32_t *chunks)
+/* All prompts, n_together sessions at a time; session i goes on by chunks[i] tokens a step. Returns
+ * what stands for the bits of all logits. */
+static uint64_t check_logits(const struct fixture *fx, vlmd_engine *engine, struct tally *tally,
+                             const char *what, int n_together, const int32_t *chunks)
 {
     const json_t *parts = fixture_array(fx->manifest, "logits");
     const struct vlmd_engine_info *info = vlmd_engine_info(engine);
@@ -256,7 +274,7 @@ static void check_logits(const struct fixture *fx, vlmd_engine *engine, struct t
     char detail[160];
 
     if (n == 0)
-        return;
+        return 0;
     check.rows = malloc((size_t)info->batch_tokens * (size_t)info->vocab_size * sizeof(float));
     if (check.rows == NULL)
         fatal("no memory");
@@ -279,6 +297,7 @@ static void check_logits(const struct fixture *fx, vlmd_engine *engine, struct t
              "%zu prompts, %d positions: max relative error %.2e, mean %.2e (limit %.0e)", n,
              (int)check.positions, check.worst, check.sum / check.positions, LOGITS_LIMIT);
     report(tally, check.worst <= LOGITS_LIMIT, fx, engine, what, detail);
+    return check.bits;
 }
 
 /* ---- greedy text */
@@ -424,11 +443,15 @@ static void check_all(const struct fixture *fx, vlmd_engine *engine, struct tall
     const int32_t whole[] = {INT32_MAX}, small[] = {7}, single[] = {1};
     const int32_t ragged[MAX_SESSIONS] = {16, 1, 33, 5};
 
+    uint64_t bits[4];
+
     check_vision(fx, engine, tally);
-    check_logits(fx, engine, tally, "logits whole", 1, whole);
-    check_logits(fx, engine, tally, "logits by 7", 1, small);
-    check_logits(fx, engine, tally, "logits by 1", 1, single);
-    check_logits(fx, engine, tally, "logits ragged", MAX_SESSIONS, ragged);
+    bits[0] = check_logits(fx, engine, tally, "logits whole", 1, whole);
+    bits[1] = check_logits(fx, engine, tally, "logits by 7", 1, small);
+    bits[2] = check_logits(fx, engine, tally, "logits by 1", 1, single);
+    bits[3] = check_logits(fx, engine, tally, "logits ragged", MAX_SESSIONS, ragged);
+    report(tally, bits[0] == bits[1] && bits[0] == bits[2] && bits[0] == bits[3], fx, engine,
+           "logits bits", "the same whole, by 7, by 1 and ragged");
     check_greedy(fx, engine, tally);
 }
 
