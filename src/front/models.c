@@ -56,10 +56,10 @@ static char *hub_folder(void)
 }
 
 /* Folders that hold checkpoint folders, best first. Returns their number. */
-#define MAX_PLACES 3
+#define MAX_PLACES 4
 static size_t own_places(char *places[MAX_PLACES])
 {
-    static const char *const beside[] = {"models", "../models"};
+    static const char *const beside[] = {"models", "../models", "../share/vlmd/models"};
     size_t n = 0;
     char *program = child_program_folder();
     places[n] = strdup("models");

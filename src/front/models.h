@@ -13,7 +13,8 @@ struct model {
 };
 
 /* Finds what a user names: an existing folder; models/<name> under the current folder or beside the
- * program (one or two levels up); org/name, optionally with @revision, in the Hugging Face cache
+ * program, one level up, or in ../share/vlmd/models where it was installed; org/name, optionally
+ * with @revision, in the Hugging Face cache
  * ($HF_HUB_CACHE, $HF_HOME/hub or ~/.cache/huggingface/hub). VLMD_NOT_FOUND says where it looked.
  * The result is released with model_free. */
 int models_resolve(const char *name, struct model *out, struct vlmd_error *err);
