@@ -24,14 +24,10 @@ static int method_of(struct workspace *ws, const struct value *value, int id, st
 }
 
 /* Python has these on every dict, and Jinja's sandbox hides them, keys of that name included. */
-static bool is_hidden(const struct text *name)
+static bool hides_key(const struct text *name)
 {
-    static const char *const names[] = {"clear", "pop", "popitem", "setdefault", "update"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (text_is(name, names[i]))
-            return true;
-    }
-    return false;
+    return text_is(name, "clear") || text_is(name, "pop") || text_is(name, "popitem") ||
+           text_is(name, "setdefault") || text_is(name, "update");
 }
 
 static int get_key(struct workspace *ws, const struct dict *dict, const struct text *name,
@@ -54,7 +50,7 @@ int access_attribute(struct workspace *ws, const struct value *value, const stru
         return method_of(ws, value, id, out);
     if (value->kind == VALUE_LOOP)
         return loop_attribute(ws, value->as.loop, name, out);
-    if (value->kind == VALUE_DICT && !is_hidden(name))
+    if (value->kind == VALUE_DICT && !hides_key(name))
         return get_key(ws, value->as.dict, name, out);
     *out = value_undefined(name);
     return 0;

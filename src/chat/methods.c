@@ -2,6 +2,7 @@
 
 #include <utf8proc.h>
 
+#include "chat/format.h"
 #include "chat/split.h"
 
 typedef int (*method_fn)(struct workspace *ws, const struct method *method,
@@ -349,6 +350,7 @@ static const struct method_entry methods[] = {
     [METHOD_CYCLE] = {"cycle", {VALUE_LOOP, VALUE_UNDEFINED}, 0, {NULL}, NULL},
     [METHOD_ENDSWITH] = {"endswith", ON_TEXT, 1, {"suffix"}, call_affix},
     [METHOD_FIND] = {"find", ON_TEXT, 1, {"sub"}, call_find},
+    [METHOD_FORMAT] = {"format", ON_TEXT, 0, {NULL}, NULL},
     [METHOD_GET] = {"get", ON_DICT, 1, {"key", "default"}, call_get},
     [METHOD_INDEX] = {"index", {VALUE_STRING, VALUE_LIST}, 1, {"value"}, call_count_or_index},
     [METHOD_ISALNUM] = {"isalnum", ON_TEXT, 0, {NULL}, call_property},
@@ -386,6 +388,18 @@ int method_find(const struct text *name)
     return -1;
 }
 
+bool method_is_hidden(const struct text *name)
+{
+    static const char *const names[] = {"append",     "clear",   "extend", "insert",
+                                        "pop",        "popitem", "remove", "reverse",
+                                        "setdefault", "sort",    "update"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (text_is(name, names[i]))
+            return true;
+    }
+    return false;
+}
+
 bool method_exists(int id, enum value_kind kind)
 {
     return kind != VALUE_UNDEFINED &&
@@ -398,6 +412,10 @@ int method_call(struct workspace *ws, const struct method *method,
     const struct method_entry *entry = &methods[method->id];
     struct value *slots[3] = {NULL, NULL, NULL};
     size_t n = 0;
+    if (method->id == METHOD_FORMAT) {
+        const struct text *text = format_text(ws, self_text(method), arguments);
+        return give_text(text, out);
+    }
     while (n < 3 && entry->parameters[n])
         n++;
     if (arguments_bind(ws, entry->name, arguments, entry->parameters, n, entry->required, slots) <

@@ -11,6 +11,7 @@ enum {
     METHOD_CYCLE,
     METHOD_ENDSWITH,
     METHOD_FIND,
+    METHOD_FORMAT,
     METHOD_GET,
     METHOD_INDEX,
     METHOD_ISALNUM,
@@ -42,6 +43,9 @@ enum {
 /* The number of the method of that name on any kind of value; -1 when there is none. */
 int method_find(const struct text *name);
 bool method_exists(int id, enum value_kind kind);
+/* Methods of Python that change their object. Jinja's sandbox hides them: templates may name them,
+ * but calling one is an error. */
+bool method_is_hidden(const struct text *name);
 /* Calls a method of a string, mapping or list. */
 int method_call(struct workspace *ws, const struct method *method,
                 const struct arguments *arguments, struct value *out);

@@ -207,7 +207,7 @@ static struct node *parse_attribute(struct parser *parser, struct node *node)
         workspace_fail_as(parser->ws, VLMD_FORMAT, "expected a name or a number behind '.'");
         return NULL;
     }
-    if (parser_is_op(parser, '(') && method_find(name->text) < 0) {
+    if (parser_is_op(parser, '(') && method_find(name->text) < 0 && !method_is_hidden(name->text)) {
         parser_unsupported(parser, "the method", name->text);
         return NULL;
     }

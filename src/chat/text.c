@@ -162,7 +162,7 @@ const struct text *text_strip(struct workspace *ws, const struct text *text,
             break;
         end = last;
     }
-    if (workspace_spend(ws, (text->len - (end - from)) * (chars ? chars->len : 1)) < 0)
+    if (workspace_spend(ws, (text->len - (end - from)) * (chars ? 8 + chars->len : 8)) < 0)
         return NULL;
     return text_slice(ws, text, from, end - from);
 }

@@ -94,6 +94,8 @@ static void provenance_survives_every_operation(void **state)
         {"{% for k in messages[0] %}{{ k }}{% endfor %}", "[rolecontent]"},
         {"{{ m | indent(1, true) }}", " [ <|x|> ]"},
         {"{{ m.splitlines() | first }}", "[ <|x|> ]"},
+        {"{{ '<{}|{0}>{{{x}}}'.format(m, x=1) }}", "<[ <|x|> ]|[ <|x|> ]>{1}"},
+        {"{{ (m + '{}').format('T') }}", "[ <|x|> ]T"},
         {"{{ m or 'T' }}{{ none or 'T' }}", "[ <|x|> ]T"},
         {"{{ bos_token ~ m ~ eos_token }}", "<s>[ <|x|> ]</s>"},
         {"{{ m | length }}{{ '<|' ~ loop_index ~ '|>' }}", "[7]<||>"},
@@ -116,6 +118,8 @@ static void replacing_gives_messages_no_control(void **state)
            "[{\"content\": \"see <image>!\"}]", "[see <|image_pad|>!]");
     expect("{{ messages[0].content.replace('<image>', '<|image_pad|>') }}",
            "[{\"content\": \"<image>\"}]", "[<|image_pad|>]");
+    expect("{{ messages[0].content.format('<|image_pad|>') }}", "[{\"content\": \"a{}\"}]",
+           "[a<|image_pad|>]");
     expect("{{ ('<im' + messages[0].content).replace('<image>', '<|image_pad|>') }}",
            "[{\"content\": \"age>\"}]", "[<|image_pad|>]");
     expect("{{ ('<image>' + messages[0].content).replace('<image>', '<|image_pad|>') }}",
@@ -174,7 +178,7 @@ static void unknown_constructs_are_named_with_their_line(void **state)
         {"x\n{{ a | urlize }}", "line 2: the filter 'urlize'"},
         {"{{ a is borked }}", "the test 'borked'"},
         {"{{ a.__class__() }}", "the method '__class__'"},
-        {"{{ a.format(1) }}", "the method 'format'"},
+        {"{{ a.encode(1) }}", "the method 'encode'"},
         {"{{ lipsum() }}", "the function 'lipsum'"},
         {"{% for a in b recursive %}{% endfor %}", "the loop modifier 'recursive'"},
         {"{{ f(*a) }}", "* or **"},
@@ -382,7 +386,14 @@ static void operations_on_wrong_values_are_errors(void **state)
                                         "{{ {}.get() }}",
                                         "{{ strftime_now(1) }}",
                                         "{{ messages | selectattr() | list | length + nothing.x }}",
-                                        "{{ range(9999999) }}"};
+                                        "{{ range(9999999) }}",
+                                        "{{ [].append(1) }}",
+                                        "{{ {}.update(a=1) }}",
+                                        "{{ '{}'.format() }}",
+                                        "{{ '{'.format(1) }}",
+                                        "{{ '}'.format(1) }}",
+                                        "{{ '{!r}'.format(1) }}",
+                                        "{{ '{a.b}'.format(a=1) }}"};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *got = marked(cases[i], "[]");
         if (strncmp(got, "chat template, line 1: ", 23) != 0)
