@@ -1,0 +1,129 @@
+/* Bodies of chat requests into values; the long table of refusals is tests/e2e/test_errors.py. */
+#include "unit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "front/chat_request.h"
+
+static const struct chat_limits limits = {.max_images = 2, .max_image_bytes = 16};
+
+static struct chat_request parse(const char *body)
+{
+    struct chat_request q;
+    struct vlmd_error err;
+    if (chat_request_parse(body, strlen(body), &limits, &q, &err) < 0)
+        fail_msg("%s: %s: %s", body, err.field, err.text);
+    return q;
+}
+
+static void refuse(const char *body, enum vlmd_code code, const char *field)
+{
+    struct chat_request q;
+    struct vlmd_error err;
+    if (chat_request_parse(body, strlen(body), &limits, &q, &err) == 0)
+        fail_msg("accepted: %s", body);
+    if (err.code != code || strcmp(err.field, field) != 0)
+        fail_msg("%s: %s in %s (%s)", body, err_code_name(err.code), err.field, err.text);
+    chat_request_free(&q);
+}
+
+#define M           "\"model\":\"m\","
+#define HI          "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
+#define URI         "\"data:image/png;base64,aGVsbG8=\""
+#define PARTS(list) "{" M "\"messages\":[{\"role\":\"user\",\"content\":[" list "]}]}"
+
+static void test_defaults(void **state)
+{
+    (void)state;
+    struct chat_request q = parse("{" M HI "}");
+    assert_string_equal(q.model, "m");
+    assert_string_equal(q.messages, "[{\"role\":\"user\",\"content\":\"hi\"}]");
+    assert_true(q.temperature == 1 && q.top_p == 1 && q.min_p == 0 && q.top_k == 0);
+    assert_true(q.repetition_penalty == 1 && q.presence_penalty == 0 && q.frequency_penalty == 0);
+    assert_true(!q.has_seed && !q.stream && !q.include_usage);
+    assert_int_equal(q.max_tokens, 0);
+    assert_int_equal(q.n_images + q.n_stops, 0);
+    chat_request_free(&q);
+}
+
+static void test_numbers(void **state)
+{
+    (void)state;
+    struct chat_request q = parse(
+        "{" M HI ",\"temperature\":0,\"top_p\":1,\"seed\":9223372036854775807,\"top_k\":2147483647,"
+        "\"max_tokens\":7,\"max_completion_tokens\":7,\"stop\":[\"a\",\"\xC3\xBC\"]}");
+    assert_true(q.temperature == 0 && q.has_seed && q.seed == INT64_MAX);
+    assert_int_equal(q.top_k, INT32_MAX);
+    assert_int_equal(q.max_tokens, 7);
+    assert_int_equal(q.n_stops, 2);
+    assert_string_equal(q.stops[1], "\xC3\xBC");
+    chat_request_free(&q);
+    refuse("{" M HI ",\"seed\":9223372036854775808}", VLMD_FORMAT, "");
+    refuse("{" M HI ",\"top_k\":2147483648}", VLMD_INVALID, "top_k");
+    refuse("{" M HI ",\"temperature\":true}", VLMD_INVALID, "temperature");
+}
+
+static void test_images(void **state)
+{
+    (void)state;
+    struct chat_request q = parse(PARTS("{\"type\":\"image_url\",\"image_url\":{\"url\":" URI
+                                        ",\"detail\":\"low\"}},{\"type\":\"text\",\"text\":\"x\"},"
+                                        "{\"type\":\"image_url\",\"image_url\":" URI "}"));
+    assert_int_equal(q.n_images, 2);
+    assert_int_equal(q.images[0].len, 5);
+    assert_memory_equal(q.images[0].bytes, "hello", 5);
+    assert_true(q.images[0].low_detail && !q.images[1].low_detail);
+    assert_string_equal(q.images[0].field, "messages[0].content[0].image_url.url");
+    assert_string_equal(q.images[1].field, "messages[0].content[2].image_url");
+    assert_string_equal(q.messages, "[{\"role\":\"user\",\"content\":[{\"type\":\"image\"},"
+                                    "{\"type\":\"text\",\"text\":\"x\"},{\"type\":\"image\"}]}]");
+    chat_request_free(&q);
+}
+
+static void test_limits_of_images(void **state)
+{
+    (void)state;
+    refuse(PARTS("{\"type\":\"image_url\",\"image_url\":{\"url\":"
+                 "\"data:image/png;base64,aGVsbG8gaGVsbG8gaGVsbG8=\"}}"),
+           VLMD_TOO_LARGE, "messages[0].content[0].image_url.url");
+    refuse(PARTS("{\"type\":\"image_url\",\"image_url\":" URI "},"
+                 "{\"type\":\"image_url\",\"image_url\":" URI "},"
+                 "{\"type\":\"image_url\",\"image_url\":" URI "}"),
+           VLMD_TOO_LARGE, "messages[0].content[2]");
+    refuse(PARTS("{\"type\":\"image\"}"), VLMD_UNSUPPORTED, "messages[0].content[0].type");
+}
+
+static void test_unknown_parameters(void **state)
+{
+    (void)state;
+    refuse("{" M HI ",\"best_of\":1}", VLMD_INVALID, "best_of");
+    refuse("{" M HI ",\"tools\":[{}]}", VLMD_UNSUPPORTED, "tools");
+    struct chat_request q = parse("{" M HI ",\"tools\":null,\"user\":\"x\",\"seed\":null}");
+    chat_request_free(&q);
+}
+
+static void test_depth(void **state)
+{
+    (void)state;
+    assert_true(chat_json_depth_within("[[]]", 4, 2));
+    assert_false(chat_json_depth_within("[[[]]]", 6, 2));
+    assert_true(chat_json_depth_within("\"[[[\\\"[[[\"", 11, 0));
+    assert_true(chat_json_depth_within("[{}][{}][{}]", 12, 2));
+    assert_true(chat_json_depth_within("\"\\", 2, 0));
+    refuse("{\"a\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+           VLMD_FORMAT, "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_images),
+        cmocka_unit_test(test_limits_of_images),
+        cmocka_unit_test(test_unknown_parameters),
+        cmocka_unit_test(test_depth),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
