@@ -1,4 +1,6 @@
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "cli/commands.h"
 #include "front/server.h"
@@ -12,6 +14,24 @@ static void show_help(void)
     config_help(&text);
     fputs(text.data ? text.data : "", stdout);
     buf_free(&text);
+}
+
+/* Two folders of the same name are told apart by their paths. */
+static int make_distinct(const struct model *models, size_t n, struct model *added,
+                         struct vlmd_error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(models[i].path, added->path) == 0)
+            return err_set(err, VLMD_INVALID, "--model", "the model %s is given twice", added->id);
+        if (strcmp(models[i].id, added->id) != 0)
+            continue;
+        char *path = strdup(added->path);
+        if (!path)
+            return err_no_memory(err, strlen(added->path));
+        free(added->id);
+        added->id = path;
+    }
+    return 0;
 }
 
 int command_serve(int argc, char **argv)
@@ -30,8 +50,11 @@ int command_serve(int argc, char **argv)
     }
     if (config.n_models == 0)
         config.models[config.n_models++] = MODELS_SHIPPED;
-    for (; n < config.n_models; n++) {
-        if (models_resolve(config.models[n], &models[n], &err) < 0) {
+    while (n < config.n_models) {
+        struct model *added = &models[n];
+        int got = models_resolve(config.models[n], added, &err);
+        n += got == 0;
+        if (got < 0 || make_distinct(models, n - 1, added, &err) < 0) {
             fprintf(stderr, "vlmd serve: %s\n", err.text);
             goto out;
         }

@@ -384,10 +384,10 @@ size_t workers_count(const struct workers *ws)
     return ws->n;
 }
 
-int workers_find(const struct workers *ws, const char *id)
+int workers_find(const struct workers *ws, const char *name)
 {
     for (size_t i = 0; i < ws->n; i++)
-        if (strcmp(ws->worker[i].id, id) == 0)
+        if (strcmp(ws->worker[i].id, name) == 0 || strcmp(ws->worker[i].path, name) == 0)
             return (int)i;
     return -1;
 }

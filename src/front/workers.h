@@ -63,8 +63,8 @@ void workers_close(struct workers *workers);
 void workers_on_change(struct workers *workers, void (*fn)(void *context), void *context);
 
 size_t workers_count(const struct workers *workers);
-/* Index of a model by its id, or -1. */
-int workers_find(const struct workers *workers, const char *id);
+/* Index of a model by its id or its folder as it was given, or -1. */
+int workers_find(const struct workers *workers, const char *name);
 struct worker_status workers_status(const struct workers *workers, size_t index);
 const char *worker_state_name(enum worker_state state);
 

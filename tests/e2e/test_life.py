@@ -6,11 +6,13 @@ import random
 import signal
 import socket
 import struct
+import subprocess
 import threading
 import time
+from urllib.parse import quote
 
 import pytest
-from client import eventually, gone, image_part, png, read_all, streamed_text, text_part, user
+from client import PROGRAM, Server, eventually, gone, image_part, png, read_all, streamed_text, text_part, user
 
 
 def reset(connection):
@@ -166,8 +168,6 @@ def test_a_model_that_cannot_be_loaded(start):
 
 
 def test_no_model_at_all_is_a_failure_of_the_program(fake_model):
-    from client import Server
-
     server = Server(models=[fake_model("fail")], wait=False)
     assert server.process.wait(10) == 1
     assert "no model could be loaded" in server.log()
@@ -344,22 +344,29 @@ def rss(server):
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+def test_names_of_models(fake_model):
+    """By id, by folder; two folders of one name by their paths."""
+    first, second = fake_model("same"), fake_model("same")
+    server = Server(models=[first, second, fake_model("other")])
+    names = [model["id"] for model in server.get("/v1/models").json()["data"]]
+    assert names == ["same", str(second), "other"]
+    for name in [*names, str(first)]:
+        answer = server.post({"model": name, "messages": [user("say hi")]})
+        assert answer.text() == "hi" and answer.json()["model"] == name
+    assert server.get(f"/v1/models/{quote(str(first), safe='')}").json()["id"] == "same"
+    server.stop()
+    done = subprocess.run([PROGRAM, "serve", "--model", first, "--model", first], capture_output=True, text=True)
+    assert done.returncode == 1 and "twice" in done.stderr
+
+
 @pytest.mark.parametrize("options", [["--port", "70000"], ["--port"], ["--nosuch"], ["--threads", "x"], ["--no-sandbox=1"]])
 def test_wrong_options(programs, options):
-    import subprocess
-
-    from client import PROGRAM
-
     done = subprocess.run([PROGRAM, "serve", *options], capture_output=True, text=True, timeout=10)
     assert done.returncode == 2
     assert options[0].split("=")[0] in done.stderr
 
 
 def test_a_port_in_use(start, fake_model):
-    import subprocess
-
-    from client import PROGRAM
-
     server = start()
     done = subprocess.run(
         [PROGRAM, "serve", "--model", fake_model("fake"), "--port", str(server.port), "--admin-port", "0"],
@@ -369,9 +376,5 @@ def test_a_port_in_use(start, fake_model):
 
 
 def test_a_model_that_does_not_exist(programs):
-    import subprocess
-
-    from client import PROGRAM
-
     done = subprocess.run([PROGRAM, "serve", "--model", "nosuch/model"], capture_output=True, text=True, timeout=10)
     assert done.returncode == 1 and "nosuch/model" in done.stderr
