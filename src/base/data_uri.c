@@ -132,7 +132,7 @@ static int decode_body(struct span body, size_t offset, bool base64, struct data
 {
     if (base64 && !memchr(body.text, '%', body.len))
         return decode_base64(body, offset, out, err);
-    size_t bad_at;
+    size_t bad_at = 0;
     int64_t len = percent_decode(body, base64, out->bytes, &bad_at);
     if (len < 0)
         return err_set(err, VLMD_INVALID, NULL, "the data URI has a wrong character at offset %zu",
