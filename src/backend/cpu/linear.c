@@ -2,10 +2,15 @@
 #include "backend/cpu/backend.h"
 
 enum {
-    LEAST_ROWS = 16, /* of weights in a chunk */
+    LEAST_ROWS = 16,    /* of weights in a chunk */
+    PREPARE_TOKENS = 4, /* rows of x prepared in a chunk */
+    /* With few tokens the work is to read the weights: long chunks, since what is prefetched beyond
+     * a chunk's end is wasted, and its beginning comes late. */
+    FEW_TOKENS = 8,
+    FEW_CHUNKS_PER_THREAD = 4,
+    /* With many, short ones, so that a thread which was held up costs little. */
     MOST_ROWS = 64,
-    CHUNKS_PER_THREAD = 8, /* so that a thread which was held up costs little */
-    PREPARE_TOKENS = 4,    /* rows of x prepared in a chunk */
+    CHUNKS_PER_THREAD = 8,
 };
 
 struct linear_loop {
@@ -37,12 +42,14 @@ static void rows_chunk(void *context, int32_t chunk, int32_t thread)
     loop->cpu->kernels.linear_rows(&loop->job, first, n, cpu_scratch(loop->cpu, thread));
 }
 
-static int32_t rows_per_chunk(int32_t rows, int threads)
+static int32_t rows_per_chunk(int32_t rows, int32_t tokens, int threads)
 {
-    int32_t share = rows / (threads * CHUNKS_PER_THREAD) / LEAST_ROWS * LEAST_ROWS;
+    bool few = tokens <= FEW_TOKENS;
+    int32_t chunks = threads * (few ? FEW_CHUNKS_PER_THREAD : CHUNKS_PER_THREAD);
+    int32_t share = rows / chunks / LEAST_ROWS * LEAST_ROWS;
     if (share < LEAST_ROWS)
         return LEAST_ROWS;
-    return min_of(share, MOST_ROWS);
+    return few ? share : min_of(share, MOST_ROWS);
 }
 
 static int32_t chunks_of(int32_t n, int32_t per_chunk)
@@ -59,7 +66,7 @@ void cpu_linear(struct backend *be, struct tensor y, struct tensor x, const stru
         .job = {.w = cpu_weight_values(w),
                 .bias = bias ? bias->prepared : NULL,
                 .prepared = cpu->prepared},
-        .rows_per_chunk = rows_per_chunk(w->source.rows, threads_count(cpu->threads)),
+        .rows_per_chunk = rows_per_chunk(w->source.rows, x.rows, threads_count(cpu->threads)),
     };
     for (int32_t first = 0; first < x.rows; first += LINEAR_TOKENS) {
         int32_t n = min_of(LINEAR_TOKENS, x.rows - first);

@@ -38,9 +38,12 @@ struct panel {
 };
 _Static_assert(sizeof(struct panel) <= KERNEL_SCRATCH * sizeof(float), "scratch is too small");
 
-/* What words_rows keeps of the scales. */
+/* How scratch is used by the words way. */
 struct words {
     float scales[TILE_ROWS][WORDS_UNITS * 2];
+    /* Of the first seven nibbles. In memory, because gcc would build constants anew in each unit.
+     */
+    uint32_t masks[7][8];
 };
 
 static inline int32_t units_of(const struct weight_source *w)
@@ -179,36 +182,41 @@ SIMD_INLINE v8 lane_scales(const float *scales, int32_t u, int32_t group)
     return v8_set1(scales[group == 64 ? u : u / 2]);
 }
 
-/* One unit of n_rows rows: acc += scale * sum(q x). packed: the unit's 8 words of the first row. */
-SIMD_INLINE void words_unit(v8 acc[TILE_ROWS][WORDS_TOKENS], const unsigned char *packed,
-                            size_t row_bytes, const float *const x[WORDS_TOKENS], const v8 *scales,
-                            int n_rows, int n_tokens)
+/* One unit of n_rows rows: acc += scale * sum(q x). packed: the unit's 8 words of the first row;
+ * u: its number in words->scales. */
+SIMD_INLINE void words_unit(v8 acc[TILE_ROWS][WORDS_TOKENS], const struct words *words, int32_t u,
+                            const unsigned char *packed, size_t row_bytes,
+                            const float *const x[WORDS_TOKENS], int32_t group, int n_rows,
+                            int n_tokens)
 {
-    v8u words[TILE_ROWS];
+    v8u packed_rows[TILE_ROWS];
     v8 sums[TILE_ROWS][WORDS_TOKENS];
     SIMD_UNROLL
     for (int r = 0; r < n_rows; r++) {
-        words[r] = v8u_load(packed + (size_t)r * row_bytes);
+        packed_rows[r] = v8u_load(packed + (size_t)r * row_bytes);
         SIMD_UNROLL
         for (int t = 0; t < n_tokens; t++)
             sums[r][t] = v8_zero();
     }
     SIMD_UNROLL
-    for (int j = 0; j < 8; j++)
+    for (int j = 0; j < 8; j++) {
+        v8u mask = v8u_load(words->masks[j < 7 ? j : 0]);
         SIMD_UNROLL
-    for (int r = 0; r < n_rows; r++) {
-        v8u q = j < 7 ? v8u_and(words[r], v8u_set1(15u << 4 * j)) : v8u_shift_right(words[r], 28);
-        v8 value = v8_from_v8u(q);
-        SIMD_UNROLL
-        for (int t = 0; t < n_tokens; t++) {
-            sums[r][t] = v8_fma(value, v8_load(x[t] + 8 * j), sums[r][t]);
+        for (int r = 0; r < n_rows; r++) {
+            v8u q = j < 7 ? v8u_and(packed_rows[r], mask) : v8u_shift_right(packed_rows[r], 28);
+            v8 value = v8_from_v8u(q);
+            SIMD_UNROLL
+            for (int t = 0; t < n_tokens; t++)
+                sums[r][t] = v8_fma(value, v8_load(x[t] + 8 * j), sums[r][t]);
         }
     }
     SIMD_UNROLL
-    for (int r = 0; r < n_rows; r++)
+    for (int r = 0; r < n_rows; r++) {
+        v8 scale = lane_scales(words->scales[r], u, group);
         SIMD_UNROLL
-    for (int t = 0; t < n_tokens; t++)
-        acc[r][t] = v8_fma(sums[r][t], scales[r], acc[r][t]);
+        for (int t = 0; t < n_tokens; t++)
+            acc[r][t] = v8_fma(sums[r][t], scale, acc[r][t]);
+    }
 }
 
 /* Units [first, end) of rows [row, row + n_rows). */
@@ -226,24 +234,23 @@ SIMD_INLINE void words_units(const struct linear_job *job, v8 acc[TILE_ROWS][WOR
     for (int32_t u = first; u < end; u++) {
         const unsigned char *at = packed + (size_t)u * 32;
         const float *unit_x[WORDS_TOKENS] = {0};
-        v8 scales[TILE_ROWS];
         SIMD_UNROLL
         for (int t = 0; t < n_tokens; t++)
             unit_x[t] = x[t] + (size_t)u * UNIT;
         SIMD_UNROLL
         for (int r = 0; r < n_rows; r++) {
-            scales[r] = lane_scales(words->scales[r], u - first, group);
             __builtin_prefetch(at + ahead + (size_t)r * row_bytes, 0, 2);
         }
         if ((u + 1) * UNIT <= job->w.cols) {
-            words_unit(acc, at, row_bytes, unit_x, scales, n_rows, n_tokens);
+            words_unit(acc, words, u - first, at, row_bytes, unit_x, group, n_rows, n_tokens);
             continue;
         }
         unsigned char padded[TILE_ROWS][32] = {{0}}; /* half a unit: groups of 32 */
         SIMD_UNROLL
         for (int r = 0; r < n_rows; r++)
             memcpy(padded[r], at + (size_t)r * row_bytes, 16);
-        words_unit(acc, padded[0], sizeof padded[0], unit_x, scales, n_rows, n_tokens);
+        words_unit(acc, words, u - first, padded[0], sizeof padded[0], unit_x, group, n_rows,
+                   n_tokens);
     }
 }
 
@@ -296,6 +303,9 @@ SIMD_INLINE void words_tokens(const struct linear_job *job, int32_t first, int32
                               float *scratch, int32_t group, int n_tokens)
 {
     struct words *words = (struct words *)scratch;
+    for (int j = 0; j < 7; j++)
+        for (int lane = 0; lane < 8; lane++)
+            words->masks[j][lane] = 15u << 4 * j;
     const int n_rows = n_tokens < 3 ? TILE_ROWS : 2; /* as many as registers hold */
     int32_t row = first;
     for (; row + n_rows <= first + n; row += n_rows)

@@ -11,7 +11,7 @@
 
 enum {
     MAX_THREADS = 256,
-    SPINS = 2000, /* some ten microseconds: longer than the gaps between the ops of a decode step */
+    SPINS = 4000, /* some fifty microseconds: longer than the gaps between the ops of a step */
 };
 
 struct worker {
