@@ -1,6 +1,7 @@
 # build/parity: the engine against transformers' numbers (tests/parity/engine, made by tools/fixtures/engine.py).
 #   make parity                  every fixture, with plain C and with the machine's own kernels
 #   make parity ISA="c avx2"     these instruction sets
+# and build/vlmd's answers about samples/ (tests/parity/engine/samples.json, made by tools/fixtures/engine_samples.py).
 PARITY_FIXTURES = $(sort $(dir $(wildcard tests/parity/engine/*/manifest.json)))
 ISA ?= c auto
 
@@ -11,5 +12,6 @@ $(B)/parity: $(wildcard tests/parity/engine/*.c) $(call archives_of,engine)
 $(B)/parity: $(wildcard tests/parity/engine/*.h) include/vlmd.h
 
 .PHONY: parity
-parity: $(B)/parity
-	@status=0; for isa in $(ISA); do $(B)/parity --isa $$isa $(PARITY_FIXTURES) || status=1; done; exit $$status
+parity: $(B)/parity $(B)/vlmd
+	@status=0; for isa in $(ISA); do $(B)/parity --isa $$isa $(PARITY_FIXTURES) || status=1; done; \
+	python3 tests/parity/engine/samples.py --program $(B)/vlmd || status=1; exit $$status
