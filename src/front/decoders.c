@@ -11,12 +11,13 @@
 
 #define MAX_PAUSE_MS 5000
 #define MAX_FAILURES 3 /* of one decoder in a row, before the waiting images are given up */
+#define MAX_TRIES    3 /* decoders that one image may lose */
 #define NO_SANDBOX                                                                                 \
     "this system refuses the decoder's sandbox (--no-sandbox decodes images without one)"
 
 struct decode_job {
     struct ipc_decode order; /* with its descriptor: a second decoder may need it */
-    bool second_try;
+    unsigned tries;
     decoded_fn done; /* NULL: let go */
     void *context;
     struct decode_job *next;
@@ -218,15 +219,14 @@ static void feed(struct decoders *ds)
 
 /* ---- life and death */
 
-/* An image whose decoder was killed by something else deserves another; one that kills decoders
- * gets no third. */
+/* An image whose decoder was killed by something else deserves another (and one more: two may die
+ * at once); one that kills decoders is given up. */
 static void retry_or_fail(struct decoder *d, struct decode_job *job, const struct vlmd_error *err)
 {
-    if (job->second_try || d->too_slow || d->owner->closing || !job->done) {
+    if (++job->tries == MAX_TRIES || d->too_slow || d->owner->closing || !job->done) {
         finish(job, NULL, err);
         return;
     }
-    job->second_try = true;
     job->next = d->owner->first;
     if (!job->next)
         d->owner->last = &job->next;

@@ -1,6 +1,6 @@
 /* The decoders: a few processes that turn encoded images into pixels, one image at a time each, in
- * the order of arrival. The image of a decoder that dies is tried once more by another; a decoder
- * that is too slow is killed, and its image fails. */
+ * the order of arrival. The image of a decoder that dies is tried again by another, twice at most;
+ * a decoder that is too slow is killed, and its image fails. */
 #pragma once
 
 #include <uv.h>
