@@ -72,18 +72,20 @@ SIMD_INLINE void score_block(struct attention_state *state, const struct segment
     v8 sums[BLOCK_QUERIES][BLOCK_KEYS];
     const float *keys = s->keys + (size_t)key * s->key_stride;
     SIMD_UNROLL
-    for (int i = 0; i < n_queries; i++)
+    for (int i = 0; i < n_queries; i++) {
         SIMD_UNROLL
-    for (int k = 0; k < BLOCK_KEYS; k++)
-        sums[i][k] = v8_zero();
+        for (int k = 0; k < BLOCK_KEYS; k++)
+            sums[i][k] = v8_zero();
+    }
     int32_t d = 0;
-    for (; d + 8 <= dim; d += 8)
+    for (; d + 8 <= dim; d += 8) {
         SIMD_UNROLL
-    for (int k = 0; k < n_keys; k++) {
-        v8 value = v8_load(keys + (size_t)k * s->key_stride + d);
-        SIMD_UNROLL
-        for (int i = 0; i < n_queries; i++)
-            sums[i][k] = v8_fma(v8_load(state->q[query + i] + d), value, sums[i][k]);
+        for (int k = 0; k < n_keys; k++) {
+            v8 value = v8_load(keys + (size_t)k * s->key_stride + d);
+            SIMD_UNROLL
+            for (int i = 0; i < n_queries; i++)
+                sums[i][k] = v8_fma(v8_load(state->q[query + i] + d), value, sums[i][k]);
+        }
     }
     SIMD_UNROLL
     for (int k = 0; k < n_keys && d < dim; k++) {
@@ -168,10 +170,11 @@ SIMD_INLINE void add_values(struct attention_state *state, const struct segment 
 {
     v8 sums[BLOCK_VALUES][2];
     SIMD_UNROLL
-    for (int i = 0; i < n_queries; i++)
+    for (int i = 0; i < n_queries; i++) {
         SIMD_UNROLL
-    for (int k = 0; k < n_vectors; k++)
-        sums[i][k] = v8_load(&state->sums[query + i][d + 8 * k]);
+        for (int k = 0; k < n_vectors; k++)
+            sums[i][k] = v8_load(&state->sums[query + i][d + 8 * k]);
+    }
     for (int32_t token = 0; token < s->n; token++) {
         const float *at = s->values + (size_t)token * s->value_stride + d;
         v8 values[2] = {v8_zero(), v8_zero()};
@@ -187,10 +190,11 @@ SIMD_INLINE void add_values(struct attention_state *state, const struct segment 
         }
     }
     SIMD_UNROLL
-    for (int i = 0; i < n_queries; i++)
+    for (int i = 0; i < n_queries; i++) {
         SIMD_UNROLL
-    for (int k = 0; k < n_vectors; k++)
-        v8_store(&state->sums[query + i][d + 8 * k], sums[i][k]);
+        for (int k = 0; k < n_vectors; k++)
+            v8_store(&state->sums[query + i][d + 8 * k], sums[i][k]);
+    }
 }
 
 SIMD_INLINE void add_values_of(struct attention_state *state, const struct segment *s, int32_t dim,

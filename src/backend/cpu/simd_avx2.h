@@ -182,12 +182,13 @@ SIMD_INLINE void v8_transpose64(v8 to[8], const float *from)
         pairs[2 * i + 1] = _mm256_unpackhi_ps(a, b);
     }
     SIMD_UNROLL
-    for (int half = 0; half < 2; half++)
+    for (int half = 0; half < 2; half++) {
         SIMD_UNROLL
-    for (int i = 0; i < 2; i++) {
-        v8 a = pairs[4 * half + i], b = pairs[4 * half + 2 + i];
-        quads[4 * half + 2 * i] = _mm256_shuffle_ps(a, b, 0x44);
-        quads[4 * half + 2 * i + 1] = _mm256_shuffle_ps(a, b, 0xee);
+        for (int i = 0; i < 2; i++) {
+            v8 a = pairs[4 * half + i], b = pairs[4 * half + 2 + i];
+            quads[4 * half + 2 * i] = _mm256_shuffle_ps(a, b, 0x44);
+            quads[4 * half + 2 * i + 1] = _mm256_shuffle_ps(a, b, 0xee);
+        }
     }
     SIMD_UNROLL
     for (int i = 0; i < 4; i++) {

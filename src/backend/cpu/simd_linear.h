@@ -274,10 +274,11 @@ SIMD_INLINE void words_rows(const struct linear_job *job, struct words *words, i
 {
     v8 acc[TILE_ROWS][WORDS_TOKENS];
     SIMD_UNROLL
-    for (int r = 0; r < n_rows; r++)
+    for (int r = 0; r < n_rows; r++) {
         SIMD_UNROLL
-    for (int t = 0; t < n_tokens; t++)
-        acc[r][t] = v8_zero();
+        for (int t = 0; t < n_tokens; t++)
+            acc[r][t] = v8_zero();
+    }
     prefetch_scales(&job->w, row + n_rows, n_rows);
     int32_t units = units_of(&job->w), groups = job->w.cols / group;
     for (int32_t first = 0; first < units; first += WORDS_UNITS) {
@@ -293,10 +294,11 @@ SIMD_INLINE void words_rows(const struct linear_job *job, struct words *words, i
         words_units(job, acc, words, row, first, end, group, n_rows, n_tokens);
     }
     SIMD_UNROLL
-    for (int r = 0; r < n_rows; r++)
+    for (int r = 0; r < n_rows; r++) {
         SIMD_UNROLL
-    for (int t = 0; t < n_tokens; t++)
-        store_y(job, row + r, t, acc[r][t]);
+        for (int t = 0; t < n_tokens; t++)
+            store_y(job, row + r, t, acc[r][t]);
+    }
 }
 
 SIMD_INLINE void words_tokens(const struct linear_job *job, int32_t first, int32_t n,
@@ -423,10 +425,11 @@ SIMD_INLINE void tile_dot(v8 sums[TILE_ROWS][TILE_TOKENS], const float *values, 
                           const float *x, size_t x_stride, int32_t n, int n_rows, int n_tokens)
 {
     SIMD_UNROLL
-    for (int r = 0; r < n_rows; r++)
+    for (int r = 0; r < n_rows; r++) {
         SIMD_UNROLL
-    for (int t = 0; t < n_tokens; t++)
-        sums[r][t] = v8_zero();
+        for (int t = 0; t < n_tokens; t++)
+            sums[r][t] = v8_zero();
+    }
     for (int32_t i = 0; i < n; i++) {
         v8 columns[TILE_TOKENS];
         SIMD_UNROLL

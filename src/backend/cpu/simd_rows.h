@@ -10,11 +10,12 @@ static float sum_of_squares(const float *x, int32_t n)
 {
     v8 sums[4] = {v8_zero(), v8_zero(), v8_zero(), v8_zero()};
     int32_t i = 0;
-    for (; i + 32 <= n; i += 32)
+    for (; i + 32 <= n; i += 32) {
         SIMD_UNROLL
-    for (int k = 0; k < 4; k++) {
-        v8 v = v8_load(x + i + 8 * k);
-        sums[k] = v8_fma(v, v, sums[k]);
+        for (int k = 0; k < 4; k++) {
+            v8 v = v8_load(x + i + 8 * k);
+            sums[k] = v8_fma(v, v, sums[k]);
+        }
     }
     for (; i < n; i += 8) {
         v8 v = v8_load_partial(x + i, n - i < 8 ? n - i : 8);
