@@ -107,8 +107,7 @@ static int parse_entries(struct safetensors *st, json_t *header, const uint8_t *
         return err_no_memory(err, json_object_size(header) * sizeof *st->tensors);
     const char *key;
     json_t *entry;
-    json_object_foreach(header, key, entry)
-    {
+    json_object_foreach (header, key, entry) {
         if (strcmp(key, "__metadata__") == 0)
             continue;
         if (!json_is_object(entry))

@@ -73,8 +73,7 @@ static void draw_scene(uint8_t *rgb, int32_t width, int32_t height, const json_t
     for (i = 0; i < n; i++)
         for (size_t c = 0; c < 3; c++)
             rgb[3 * i + c] = (uint8_t)element(ground, c);
-    json_array_foreach(json_object_get(picture, "shapes"), i, item)
-    {
+    json_array_foreach (json_object_get(picture, "shapes"), i, item) {
         struct shape s = {
             json_string_value(json_array_get(item, 0)),
             element(item, 1),

@@ -18,7 +18,8 @@ struct fixture {
 static int setup(void **state)
 {
     static struct fixture f;
-    const struct vlmd_engine_options options = {.threads = 2, .kv_tokens = 256, .batch_tokens = 160};
+    const struct vlmd_engine_options options = {
+        .threads = 2, .kv_tokens = 256, .batch_tokens = 160};
     struct vlmd_error err;
     f.engine = vlmd_engine_open(CHECKPOINT, &options, &err);
     if (!f.engine) {

@@ -33,8 +33,7 @@ static void lay_out(struct turn *turn, const json_t *parts, int32_t image_token)
     json_t *part;
 
     memset(turn, 0, sizeof(*turn));
-    json_array_foreach(parts, i, part)
-    {
+    json_array_foreach (parts, i, part) {
         bool image = json_is_array(part);
         int32_t count = image ? 0 : integer(part);
         if (image) {
@@ -60,8 +59,7 @@ static void check_case(const json_t *fixture, int32_t image_token)
     size_t i;
     json_t *parts;
 
-    json_array_foreach(json_object_get(fixture, "turns"), i, parts)
-    {
+    json_array_foreach (json_object_get(fixture, "turns"), i, parts) {
         struct vlmd_error err;
         lay_out(&turn, parts, image_token);
         if (mrope_positions(turn.tokens, turn.n_tokens, image_token, turn.grids, turn.n_grids, next,
@@ -95,7 +93,8 @@ static void positions_equal_the_reference(void **state)
     image_token = integer(json_object_get(root, "image_token"));
     cases = json_object_get(root, "cases");
     assert_true(json_array_size(cases) >= 30);
-    json_array_foreach(cases, i, fixture) check_case(fixture, image_token);
+    json_array_foreach (cases, i, fixture)
+        check_case(fixture, image_token);
     json_decref(root);
 }
 
