@@ -166,9 +166,9 @@ layers:
 	@tools/layers.sh
 C_FILES := $(shell find include src tests bench -name '*.[ch]' 2>/dev/null)
 format:
-	clang-format -i $(C_FILES)
+	@clang-format -i $(C_FILES)
 format-check:
-	clang-format --dry-run -Werror $(C_FILES)
+	@clang-format --dry-run -Werror $(C_FILES)
 
 # ---- make install PREFIX=/usr DESTDIR=/tmp/package; the program looks for models beside itself and in ../share/vlmd/models
 PREFIX ?= /usr/local
