@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
@@ -130,8 +131,11 @@ void child_tie_to_parent(void)
 {
 #ifdef __linux__
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() == 1)
-        _exit(1); /* the parent died before the line above */
+    /* It may have died before that line; then its end of the channel is closed. Its process id says
+     * nothing: as the first process of a container it has number 1 itself. */
+    struct pollfd channel = {.fd = CHILD_CHANNEL_FD};
+    if (poll(&channel, 1, 0) == 1 && (channel.revents & POLLHUP))
+        _exit(1);
 #endif
 }
 

@@ -362,9 +362,12 @@ void workers_close(struct workers *ws)
 {
     if (!ws || ws->closing)
         return;
+    struct vlmd_error err;
     ws->closing = true;
+    err_set(&err, VLMD_BUSY, NULL, "the server is shutting down");
     for (size_t i = 0; i < ws->n; i++) {
         struct worker *w = &ws->worker[i];
+        answer_waits(w, NULL, &err); /* between two processes nobody else would */
         uv_close((uv_handle_t *)&w->restart, on_timer_closed);
         if (w->link)
             link_kill(w->link, "the server is shutting down");

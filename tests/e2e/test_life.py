@@ -311,6 +311,25 @@ def test_the_second_signal_does_not_wait(start):
     connection.close()
 
 
+def test_the_end_while_a_request_waits_for_a_model_that_died(start):
+    server = start(names=("die",), wait=False)
+    connection = server.connect({"model": "die", "messages": [user("say x")]})
+    eventually(lambda: server.status()["models"][0]["restarts"] == 3, what="the longest of the short pauses")
+    server.process.send_signal(signal.SIGTERM)
+    time.sleep(0.05)
+    assert server.stop() == 0
+    connection.close()
+
+
+def test_as_the_first_process_of_a_container(programs, fake_model):
+    command = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    if subprocess.run([*command, "true"], capture_output=True).returncode != 0:
+        pytest.skip("SKIPPED: process namespaces are not allowed here")
+    folder = fake_model("fake")
+    done = subprocess.run([*command, PROGRAM, "run", "--model", folder, "Hello"], capture_output=True, text=True)
+    assert "the model's process ended" not in done.stderr and "config.json" in done.stderr
+
+
 # ---- limits
 
 
