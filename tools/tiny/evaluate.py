@@ -125,10 +125,9 @@ def ask(args) -> None:
     answers = {}
     if kept.exists():
         answers = {e["scene"]: e["answer"] for e in map(json.loads, open(kept))}
-    todo = [i for i in range(len(scenes)) if i not in answers]
-    if args.limit:
-        random.Random(0).shuffle(todo)
-        todo = todo[:args.limit]
+    todo = [i for i, s in enumerate(scenes) if i not in answers and s["task"] not in args.skip]
+    random.Random(0).shuffle(todo)
+    todo = todo[:args.limit or None]
     began = time.time()
     with open(kept, "a") as out, concurrent.futures.ThreadPoolExecutor(args.parallel) as pool:
         for n, (i, said) in enumerate(zip(todo, pool.map(lambda i: ask_one(scenes[i], args), todo)), 1):
@@ -157,6 +156,7 @@ def main() -> None:
     p.add_argument("--port", type=int, default=11440)
     p.add_argument("--model", default="vlmd-tiny")
     p.add_argument("--limit", type=int, default=0, help="ask only so many, chosen at random")
+    p.add_argument("--skip", nargs="*", default=[], metavar="TASK")
     p.add_argument("--parallel", type=int, default=2)
     p.add_argument("--show-wrong", type=int, default=0)
     p.set_defaults(call=ask)

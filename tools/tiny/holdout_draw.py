@@ -222,8 +222,8 @@ def place(rng, items, w, h, share) -> bool:
 class Set:
     """The folder that is being filled."""
 
-    def __init__(self, folder, seed, per_task):
-        self.folder, self.rng, self.per_task = folder, random.Random(seed), per_task
+    def __init__(self, folder, seed, per_task, held_out):
+        self.folder, self.rng, self.per_task, self.held_out = folder, random.Random(seed), per_task, held_out
         self.lines, self.count, self.pictures = [], {}, 0
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -262,7 +262,7 @@ class Set:
         if self.count.get(task, 0) >= self.per_task:
             return
         self.count[task] = self.count.get(task, 0) + 1
-        question = {"type": "text", "text": wordings.ask(pattern, self.rng, True, **slots)}
+        question = {"type": "text", "text": wordings.ask(pattern, self.rng, self.held_out, **slots)}
         pictures = [{"type": "image", "image": i} for i in range(len(files))]
         content = [question] + pictures if self.rng.random() < 0.3 else pictures + [question]
         self.lines.append({"task": task, "images": files, "content": content, "answer": answer})
@@ -388,8 +388,9 @@ def main() -> None:
     parser.add_argument("set", type=pathlib.Path)
     parser.add_argument("--per-task", type=int, default=120)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--known-wordings", action="store_true", help="ask as training does, to see what the drawing alone costs")
     args = parser.parse_args()
-    out = Set(args.set, args.seed, args.per_task)
+    out = Set(args.set, args.seed, args.per_task, not args.known_wordings)
     while not out.full("what1", "what2", "what3", "color", "where", "relation", "yesno"):
         out.objects(out.rng.choice([1, 2, 2, 3, 3]))
     while not out.full("count"):

@@ -490,7 +490,7 @@ def with_article(name: str) -> str:
     """'dog' -> 'a dog', 'oval' -> 'an oval'; names that take no article stay as they are."""
     if name in PLURAL_ONLY or name in UNCOUNTED:
         return name
-    vowel = name[0] in "aeiou" and not name.startswith(("uni", "eu"))
+    vowel = (name[0] in "aeiou" and not name.startswith(("uni", "eu"))) or name.startswith("hour")
     return ("an " if vowel else "a ") + name
 
 

@@ -63,6 +63,47 @@ def field(rng: random.Random, size, colors, cells: int) -> Image.Image:
     return Image.fromarray(np.clip(grid, 0, 255).astype(np.uint8)).resize(size, Image.BILINEAR if size[0] > 200 else Image.BICUBIC)
 
 
+def pattern(rng: random.Random, image: Image.Image, base, other) -> None:
+    """Lay a faint pattern over a background: dots, blobs, crosses, checks, waves, a frame or a horizon."""
+    w, h = image.size
+    m = min(w, h)
+    share = rng.uniform(0.15, 0.55)
+    ink = tuple(round(b + (o - b) * share) for b, o in zip(base, other))
+    if max(abs(a - b) for a, b in zip(ink, base)) < 8:
+        ink = shade(base, rng.choice([-26, -16, 16, 26]))
+    draw = ImageDraw.Draw(image)
+    step = max(5, round(m * rng.uniform(0.04, 0.16)))
+    kind = rng.choice(["dots", "dots", "blobs", "blobs", "crosses", "checks", "waves", "frame", "horizon", "confetti"])
+    if kind in ("dots", "crosses"):
+        r = max(1, round(step * rng.uniform(0.06, 0.28)))
+        shift = rng.choice([0, step // 2])
+        for row, y in enumerate(range(rng.randrange(step), h, step)):
+            for x in range((row % 2) * shift, w, step):
+                if kind == "dots":
+                    draw.ellipse([x - r, y - r, x + r, y + r], fill=ink)
+                else:
+                    draw.line([x - r, y, x + r, y], fill=ink)
+                    draw.line([x, y - r, x, y + r], fill=ink)
+    elif kind in ("blobs", "confetti"):
+        for _ in range(rng.randint(8, 40)):
+            x, y = rng.uniform(0, w), rng.uniform(0, h)
+            r = m * (rng.uniform(0.02, 0.14) if kind == "blobs" else rng.uniform(0.005, 0.02))
+            part = rng.uniform(0.3, 1.0)
+            draw.ellipse([x - r, y - r, x + r, y + r], fill=tuple(round(b + (i - b) * part) for b, i in zip(base, ink)))
+    elif kind == "checks":
+        for row, y in enumerate(range(0, h, step)):
+            for x in range((row % 2) * step, w, 2 * step):
+                draw.rectangle([x, y, x + step - 1, y + step - 1], fill=ink)
+    elif kind == "waves":
+        for y in range(0, h + step, step):
+            draw.line([(x, y + step * 0.3 * math.sin(x / step * 2)) for x in range(0, w + 4, 4)], fill=ink, width=max(1, step // 8))
+    elif kind == "frame":
+        edge = max(2, round(m * rng.uniform(0.01, 0.06)))
+        draw.rectangle([0, 0, w - 1, h - 1], outline=ink, width=edge)
+    else:
+        draw.rectangle([0, round(h * rng.uniform(0.3, 0.8)), w, h], fill=ink)
+
+
 def background(rng: random.Random, size, tints, need=62.0) -> Image.Image:
     """A background on which all tints can be seen."""
     base, other = None, None
@@ -81,14 +122,19 @@ def background(rng: random.Random, size, tints, need=62.0) -> Image.Image:
         other = base
     kind = rng.random()
     w, h = size
-    if kind < 0.36:
+    if kind < 0.28:
         image = Image.new("RGB", size, base)
-    elif kind < 0.56:
+    elif kind < 0.44:
+        image = Image.new("RGB", size, base)
+        pattern(rng, image, base, other)
+    elif kind < 0.60:
         corners = [base, other, base, other]
         if rng.random() < 0.5:
             corners = [base, base, other, other] if rng.random() < 0.5 else [base, other, other, base]
         image = Image.fromarray(np.array(corners, np.uint8).reshape(2, 2, 3)).resize(size, Image.BILINEAR)
-    elif kind < 0.72:
+        if rng.random() < 0.15:
+            pattern(rng, image, base, other)
+    elif kind < 0.74:
         image = field(rng, size, [base, other], rng.choice([3, 4, 6, 10, 24]))
     elif kind < 0.80:
         image = field(rng, size, [base, other, shade(base, rng.randint(-30, 30))], rng.choice([40, 70, min(size)]))

@@ -15,6 +15,7 @@ import assets
 import config
 import render
 import strings
+import wide
 import wordings as say
 from names import COLORS, COUNTABLE, EMOJI_NAMES, NUMBERS, ORDINALS, SHAPES, plural, with_article
 
@@ -213,13 +214,13 @@ def unique_shape(t: Thing, things) -> bool:
 
 
 class Asker:
-    """Collects (task, question, answer) with one source of chance and one stock of wordings."""
+    """Collects (task, question, answer) with one source of chance."""
 
-    def __init__(self, rng: random.Random, held_out: bool = False):
-        self.rng, self.held_out, self.found = rng, held_out, []
+    def __init__(self, rng: random.Random):
+        self.rng, self.found = rng, []
 
     def add(self, tag: str, pattern: str, answer: str, **slots) -> None:
-        self.found.append((tag, say.ask(pattern, self.rng, self.held_out, **slots), answer))
+        self.found.append((tag, wide.ask(pattern, self.rng, **slots), answer))
 
     def about_things(self, things: list[Thing], size) -> None:
         rng, n = self.rng, len(things)
@@ -289,7 +290,7 @@ class Asker:
             self.add("length", "length", say.say_count("character", n))
 
 
-def objects_scene(rng: random.Random, held_out=False):
+def objects_scene(rng: random.Random):
     """One to three different things."""
     size = canvas(rng)
     things = [thing(rng) for _ in range(rng.choice([1, 1, 2, 2, 3]))]
@@ -299,12 +300,12 @@ def objects_scene(rng: random.Random, held_out=False):
     things = [t for t in things if not (t.full in seen or seen.add(t.full))]
     while not place(rng, things, size):
         things.pop()
-    asker = Asker(rng, held_out)
+    asker = Asker(rng)
     asker.about_things(things, size)
     return [paint(rng, size, things)], asker.found
 
 
-def count_scene(rng: random.Random, held_out=False):
+def count_scene(rng: random.Random):
     """Copies of one thing, sometimes among copies of another."""
     size = canvas(rng)
     a = shape(rng) if rng.random() < 0.5 else emoji_thing(rng, COUNTABLE)
@@ -318,7 +319,7 @@ def count_scene(rng: random.Random, held_out=False):
     na = sum(t.full == a.full for t in things)
     nb = len(things) - na
     rng.shuffle(things)
-    asker = Asker(rng, held_out)
+    asker = Asker(rng)
     for _ in range(2):
         asker.add("count", "count", say.say_count(a.full, na), os=plural(a.full))
     if nb:
@@ -359,7 +360,7 @@ def writing(rng: random.Random, text: str, size, room=1.0, color=None, font=None
     return color, (text, font, em, spacing, render.pick_color(color, rng), x, y, angle)
 
 
-def text_scene(rng: random.Random, held_out=False):
+def text_scene(rng: random.Random):
     """A text, now and then with an object above it."""
     while True:
         size = canvas(rng)
@@ -368,7 +369,7 @@ def text_scene(rng: random.Random, held_out=False):
         if made:
             break
     color, written = made
-    asker = Asker(rng, held_out)
+    asker = Asker(rng)
     things = []
     if with_thing:
         things = [thing(rng)]
@@ -377,7 +378,7 @@ def text_scene(rng: random.Random, held_out=False):
             things = []
     asker.about_text(written[0], color, things)
     if things:
-        mine = Asker(rng, held_out)
+        mine = Asker(rng)
         mine.about_things(things, size)
         asker.found = asker.found[2:] + [q for q in mine.found if not q[0].startswith(("what", "count"))][:2]
         if rng.random() < 0.7:
@@ -393,10 +394,10 @@ def different_thing(rng: random.Random, things: list[Thing]) -> Thing:
             return t
 
 
-def pair_scene(rng: random.Random, held_out=False):
+def pair_scene(rng: random.Random):
     """Two pictures: the same scene, or one difference."""
     if rng.random() < 0.18:
-        return text_pair(rng, held_out)
+        return text_pair(rng)
     size = canvas(rng)
     other = size if rng.random() < 0.5 else canvas(rng)
     first = [thing(rng) for _ in range(rng.choice([1, 1, 1, 2]))]
@@ -424,7 +425,7 @@ def pair_scene(rng: random.Random, held_out=False):
             swap = different_thing(rng, first)
             new.name, new.color, new.tint, new.picture = swap.name, swap.color, swap.tint, swap.picture
             answer = say.say_shows(with_article(old.full), with_article(new.full))
-    asker = Asker(rng, held_out)
+    asker = Asker(rng)
     for _ in range(3):
         asker.add("same" if answer == say.SAY_SAME else "differ", "compare", answer)
     for word, things, s in (("first", first, size), ("second", second, other)):
@@ -437,7 +438,7 @@ def pair_scene(rng: random.Random, held_out=False):
     return [paint(rng, size, first, None, back), paint(rng, other, second, None, back)], asker.found
 
 
-def text_pair(rng: random.Random, held_out=False):
+def text_pair(rng: random.Random):
     """Two pictures of text, alike or not."""
     while True:
         size = canvas(rng)
@@ -455,7 +456,7 @@ def text_pair(rng: random.Random, held_out=False):
             break
     same = text == changed
     answer = say.SAY_SAME if same else f'The first image says "{text}" and the second says "{changed}".'
-    asker = Asker(rng, held_out)
+    asker = Asker(rng)
     for _ in range(3):
         asker.add("same" if same else "differ", "compare", answer)
     for word, shown in (("first", text), ("second", changed)):
@@ -463,14 +464,14 @@ def text_pair(rng: random.Random, held_out=False):
     return [paint(rng, size, [], a[1]), paint(rng, other, [], b[1])], asker.found
 
 
-def several_scene(rng: random.Random, held_out=False):
+def several_scene(rng: random.Random):
     """Three small pictures of one thing each; only what each shows is asked."""
-    asker, views = Asker(rng, held_out), []
+    asker, views = Asker(rng), []
     for word in ORDINALS[:3]:
         size = tuple(rng.randint(100, 240) for _ in range(2))
         things = [thing(rng)]
         if not place(rng, things, size):
-            return several_scene(rng, held_out)
+            return several_scene(rng)
         views.append(paint(rng, size, things))
         asker.add("nth", "nth", list_answer(things, size), n=word)
     return views, asker.found
@@ -484,20 +485,20 @@ def small_talk(rng: random.Random, count: int) -> list[tuple[str, str, str]]:
             task = rng.choice(say.NO_IMAGE_TASKS)
             o = thing(rng)
             slots = dict(o=o.full, os=plural(o.full), a=o.full, b=thing(rng).full, an=with_article(o.full), n=rng.choice(ORDINALS[:2]))
-            out.append(("talk", say.ask(task, rng, **slots), say.NO_IMAGE))
+            out.append(("talk", wide.ask(task, rng, **slots), say.NO_IMAGE))
         else:
             answer = rng.choice(list(say.SMALL_TALK))
-            out.append(("talk", say.vary(rng.choice(say.SMALL_TALK[answer]), rng), answer))
+            out.append(("talk", wide.small_talk(say.SMALL_TALK[answer], rng), answer))
     return out
 
 
-MIX = [(objects_scene, 0.33), (count_scene, 0.17), (text_scene, 0.34), (pair_scene, 0.15), (several_scene, 0.01)]
+MIX = [(objects_scene, 0.29), (count_scene, 0.16), (text_scene, 0.39), (pair_scene, 0.15), (several_scene, 0.01)]
 
 
-def scene(rng: random.Random, held_out=False):
+def scene(rng: random.Random):
     """(views, questions) of some kind; never empty."""
     while True:
         make = rng.choices([m for m, _ in MIX], [w for _, w in MIX])[0]
-        views, asked = make(rng, held_out)
+        views, asked = make(rng)
         if asked:
             return views, asked

@@ -1,6 +1,7 @@
 """Trains vlmd-tiny from nothing in one run on one GPU. The command that made the shipped weights is in README.md.
 
     python3 train.py --out DIR --steps N [--seconds S]
+    torchrun --nproc-per-node 2 train.py ...        (several GPUs of one host: so many times the batch)
 
 The schedule follows the steps; --seconds only guards a rented machine: if time runs out sooner, the learning rate falls by
 the clock instead. Batch n comes from seed n, so two runs see the same data.
@@ -16,7 +17,8 @@ import time
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+import torch.distributed as dist
+from safetensors.torch import load_file, save_file
 
 import loader
 import model
@@ -35,7 +37,8 @@ def arguments():
     p.add_argument("--steps", type=int, required=True)
     p.add_argument("--seconds", type=float, default=1e9, help="of training, compilation included")
     p.add_argument("--seed", type=int, default=1)
-    p.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 1))
+    p.add_argument("--weights", type=pathlib.Path, help="a folder of weights-*.safetensors to begin with, not fresh ones")
+    p.add_argument("--workers", type=int, default=0, help="drawing processes; 0: one less than there are processors")
     p.add_argument("--muon-lr", type=float, default=0.02)
     p.add_argument("--adam-lr", type=float, default=2e-3)
     p.add_argument("--warmup", type=int, default=200)
@@ -174,6 +177,32 @@ def save(params: dict, out: pathlib.Path) -> None:
     save_file(part, out / f"weights-{number}.safetensors")
 
 
+class Team:
+    """The processes of one run, one a GPU. They average their gradients and agree on how far the run has come."""
+
+    def __init__(self, device: torch.device, rank: int, world: int):
+        self.rank, self.world, self.device = rank, world, device
+        self.clock = None
+        if world > 1:
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+
+    def average(self, values: list, elapsed: float) -> float:
+        """Average the gradients of values over the team; returns the mean of elapsed, as it was one step ago, because
+        reading the new one would make the processor wait for the GPU."""
+        if self.world == 1:
+            return elapsed
+        own = torch.tensor([elapsed], device=self.device)
+        flat = torch.cat([v.grad.reshape(-1) for v in values] + [own])
+        dist.all_reduce(flat)
+        flat /= self.world
+        at = 0
+        for v in values:
+            v.grad.copy_(flat[at:at + v.numel()].view_as(v))
+            at += v.numel()
+        before, self.clock = self.clock, flat[-1]
+        return 0.0 if before is None else before.item()
+
+
 def rate(progress: float, step: int, args) -> float:
     """Warm up, stay, fall to nothing."""
     fall = 1.0 if progress < args.flat else max(0.0, (1 - progress) / (1 - args.flat))
@@ -182,9 +211,10 @@ def rate(progress: float, step: int, args) -> float:
 
 def main() -> None:
     args = arguments()
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     args.out.mkdir(parents=True, exist_ok=True)
     began = time.time()
-    log = open(args.out / "train.log", "a")
+    log = open(args.out / ("train.log" if rank == 0 else f"train-{rank}.log"), "a")
 
     def say(*words):
         line = f"[{time.time() - began:7.1f}] " + " ".join(str(w) for w in words)
@@ -194,13 +224,23 @@ def main() -> None:
 
     sizes = batch_sizes(args.patches)
     scenes.emoji()
-    seeds = [EVAL_SEED + i for i in range(args.eval_batches)] + [args.seed * 1_000_000 + i for i in range(args.steps)]
-    source = loader.Loader(seeds, sizes, args.workers, slots=2 * args.workers + 4)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    args.eval_batches = args.eval_batches if rank == 0 else 0
+    seeds = [EVAL_SEED + i for i in range(args.eval_batches)]
+    seeds += [args.seed * 1_000_000 + i for i in range(rank, args.steps * world, world)]
+    workers = args.workers or max(1, (os.cpu_count() or 2) // world - 1)
+    source = loader.Loader(seeds, sizes, workers, slots=2 * workers + 4)
+    device = torch.device("cpu")
+    if torch.cuda.is_available():
+        device = torch.device("cuda", rank)
+        torch.cuda.set_device(device)
+    team = Team(device, rank, world)
     torch.set_float32_matmul_precision("high")
     torch.manual_seed(args.seed)
     compiled = device.type == "cuda"
-    params = {k: v.to(device).requires_grad_() for k, v in model.init_parameters(scenes.CLASSES, seed=args.seed).items()}
+    fresh = model.init_parameters(scenes.CLASSES, seed=args.seed)
+    for part in sorted(args.weights.glob("weights-*.safetensors")) if args.weights else []:
+        fresh.update({k: v.float() for k, v in load_file(part).items()})
+    params = {k: v.to(device).requires_grad_() for k, v in fresh.items()}
     net = model.Model(params, dtype=torch.bfloat16 if compiled else torch.float32, compiled=compiled)
     counted = {part: sum(v.numel() for k, v in params.items() if k.startswith(part)) for part in (model.VIS, model.LM, "aux")}
     say("parameters", counted, "classes", scenes.CLASSES, "device", device, "arguments", vars(args))
@@ -212,7 +252,8 @@ def main() -> None:
     for _ in range(args.eval_batches):
         seed, batch, used = feeder.receive()
         held_out.append((feeder.select(seed, batch, 0), used))
-    say("first batch:", {k: v for k, v in held_out[0][1].items() if k != "answers"})
+    for _, used in held_out[:1]:
+        say("first batch:", {k: v for k, v in used.items() if k != "answers"})
 
     def measure(batches, quantized):
         net.f, net.params = net.eager, copies(params) if quantized else params
@@ -223,9 +264,9 @@ def main() -> None:
     start = last = time.time()
     sums, images, waited, since, skipped = None, 0, 0.0, 0, 0
     good, marks = None, [0.25, 0.5, 0.75, 0.9]
-    step, profiler = 0, None
+    step, profiler, elapsed = 0, None, 0.0
     while True:
-        progress = max(step / args.steps, (time.time() - start) / args.seconds)
+        progress = max(step / args.steps, elapsed / args.seconds)
         if progress >= 1:
             break
         t = time.time()
@@ -237,6 +278,7 @@ def main() -> None:
         net.params = copies(params) if progress >= args.quantize_from else params
         loss, aux, _ = net.losses(batch)
         (loss + args.aux * (1 - 0.9 * progress) * aux).backward()
+        elapsed = team.average(update.everything, time.time() - start)
         norm = torch.nn.utils.clip_grad_norm_(update.everything, 1.0)
         update.step(rate(progress, step, args))
         step, since, images = step + 1, since + 1, images + used["images"]
@@ -278,13 +320,17 @@ def main() -> None:
             last, sums, images, waited, since = time.time(), None, 0, 0.0, 0
         if marks and progress > marks[0]:
             marks.pop(0)
-            say("held out:", measure(held_out[:3], progress >= args.quantize_from))
-            save(params, args.out)
+            if rank == 0:
+                say("held out:", measure(held_out[:3], progress >= args.quantize_from))
+                save(params, args.out)
             last, sums, images, waited, since = time.time(), None, 0, 0.0, 0
     if compiled:
         torch.cuda.synchronize()
         say(f"memory {torch.cuda.max_memory_allocated() / 1e9:.1f} GB")
     say(f"trained {step} steps in {time.time() - start:.0f} s")
+    if rank:
+        source.close()
+        os._exit(0)
     save(params, args.out)
     say("saved")
     say("full precision:", measure(held_out, False))
