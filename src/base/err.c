@@ -6,11 +6,21 @@
 
 #include "base/utf8.h"
 
-static void cut_at_character(char *text, size_t cap, int written)
+/* Errors travel in JSON and in messages between processes: they must be UTF-8, whatever file names
+ * and cut texts they were made of. */
+static void make_utf8(char *text, size_t cap, int written)
 {
-    if (written >= 0 && (size_t)written < cap)
-        return;
-    text[utf8_complete_prefix(text, strlen(text))] = '\0';
+    size_t len = strlen(text);
+    if (written < 0 || (size_t)written >= cap)
+        len = utf8_complete_prefix(text, len);
+    text[len] = '\0';
+    for (size_t i = 0; i < len;) {
+        uint32_t code_point;
+        int n = utf8_decode(text + i, len - i, &code_point);
+        if (n <= 0)
+            text[i] = '?';
+        i += n > 0 ? (size_t)n : 1;
+    }
 }
 
 static void put(struct vlmd_error *err, enum vlmd_code code, const char *field, const char *format,
@@ -18,9 +28,9 @@ static void put(struct vlmd_error *err, enum vlmd_code code, const char *field, 
 {
     err->code = code;
     int n = snprintf(err->field, sizeof err->field, "%s", field ? field : "");
-    cut_at_character(err->field, sizeof err->field, n);
+    make_utf8(err->field, sizeof err->field, n);
     n = vsnprintf(err->text, sizeof err->text, format, args);
-    cut_at_character(err->text, sizeof err->text, n);
+    make_utf8(err->text, sizeof err->text, n);
 }
 
 int err_set(struct vlmd_error *err, enum vlmd_code code, const char *field, const char *format, ...)
@@ -57,7 +67,7 @@ int err_errno(struct vlmd_error *err, const char *field, const char *format, ...
     va_end(args);
     size_t used = strlen(err->text);
     int n = snprintf(err->text + used, sizeof err->text - used, ": %s", strerror(error));
-    cut_at_character(err->text, sizeof err->text - used, n);
+    make_utf8(err->text, sizeof err->text - used, n);
     return -1;
 }
 
@@ -73,7 +83,7 @@ void err_prefix_field(struct vlmd_error *err, const char *prefix)
     char joined[sizeof err->field];
     const char *dot = err->field[0] == '\0' || err->field[0] == '[' ? "" : ".";
     int n = snprintf(joined, sizeof joined, "%s%s%s", prefix, dot, err->field);
-    cut_at_character(joined, sizeof joined, n);
+    make_utf8(joined, sizeof joined, n);
     memcpy(err->field, joined, sizeof joined);
 }
 

@@ -10,6 +10,10 @@
 json_t *json_parse(const char *text, size_t len, const char *name, struct vlmd_error *err)
 {
     json_error_t why;
+    if (len == 0) {
+        err_set(err, VLMD_FORMAT, name, "%s is empty", name);
+        return NULL;
+    }
     json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
     if (!value)
         err_set(err, VLMD_FORMAT, name, "%s is not valid JSON (line %d, column %d): %s", name,

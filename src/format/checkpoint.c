@@ -232,13 +232,15 @@ static int affine_source(const struct safetensors_tensor *weight,
                        "tensor %s has scales but is not packed into uint32", weight->name);
     if (scale_rows != rows || groups <= 0 || cols % groups != 0)
         return wrong_shape(scales, rows, cols, err);
+    if (words_rows != rows || words < 0 || words > cols) /* of 32 bits at most a value */
+        return wrong_shape(weight, rows, cols, err);
     int64_t group = cols / groups;
     if (group != 32 && group != 64 && group != 128)
         return err_set(err, VLMD_UNSUPPORTED, weight->name,
                        "tensor %s is quantized in groups of %lld; 32, 64 and 128 are supported",
                        weight->name, (long long)group);
     int64_t bits = words * 32 / cols;
-    if (words_rows != rows || words * 32 != bits * cols)
+    if (words * 32 != bits * cols)
         return wrong_shape(weight, rows, cols, err);
     if (!known_bits(bits))
         return err_set(err, VLMD_UNSUPPORTED, weight->name,

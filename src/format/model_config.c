@@ -214,7 +214,7 @@ static void preprocessor_defaults(struct preprocessor_config *c)
 static int read_preprocessor(const json_t *object, struct preprocessor_config *c,
                              struct vlmd_error *err)
 {
-    const int64_t most = (int64_t)1 << 40;
+    const int64_t most = UINT32_MAX;
     json_t *size = NULL;
     if (json_get_object(object, "size", &size, err) < 0)
         return -1;

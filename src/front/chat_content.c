@@ -30,7 +30,7 @@ static int only_keys(struct content_parser *p, const json_t *object, const char 
         while (*k && strcmp(*k, key) != 0)
             k++;
         if (!*k)
-            return err_set(p->err, VLMD_INVALID, key, "unknown field: %.64s", key);
+            return err_set(p->err, VLMD_INVALID, key, "unknown field: %s", key);
     }
     return 0;
 }
@@ -147,8 +147,7 @@ static int parse_part(struct content_parser *p, const json_t *part, bool images_
         made = json_pack("{s:s}", "type", "image");
     } else {
         return err_set(p->err, VLMD_UNSUPPORTED, "type",
-                       "content parts of type %.32s are not supported; text and image_url are",
-                       type);
+                       "the types of content parts are text and image_url, not %s", type);
     }
     if (!made || json_array_append_new(out, made) < 0)
         return err_no_memory(p->err, 64);

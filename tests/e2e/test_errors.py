@@ -209,6 +209,24 @@ def test_malformed_json(fake, name):
     assert error["code"] in ("malformed", "invalid_value")
 
 
+def test_no_body_is_called_empty(fake):
+    assert fake.post(b"").error()["message"] == "body is empty"
+
+
+@pytest.mark.parametrize("length", [30, 31, 62, 63, 95, 100, 299, 300, 319, 500])
+def test_long_names_stay_utf_8(fake, length):
+    name = "a" * (length % 2) + "\u00e9" * length
+    part = {"type": name}
+    for body in (
+        {name: 1}, {"stream": True, "stream_options": {name: 1}}, {"model": name},
+        {"messages": [{**user("x"), name: 1}]}, {"messages": [user([part])]},
+        {"messages": [user([{**text_part("x"), name: 1}])]},
+    ):
+        answer = fake.post({"model": "fake", "messages": HELLO, **body})
+        assert answer.status in (400, 404)
+        assert "\u00e9\u00e9" in answer.error()["message"]  # json() decoded it strictly
+
+
 def test_content_type(fake):
     body = json.dumps({"model": "fake", "messages": HELLO}).encode()
     for kind in ("text/plain", "application/x-www-form-urlencoded", "application/jsonx", ""):

@@ -48,6 +48,20 @@ static void test_long_texts_are_cut_at_characters(void **state)
     }
 }
 
+static void test_texts_are_always_utf8(void **state)
+{
+    (void)state;
+    struct vlmd_error err;
+    err_set(&err, VLMD_INVALID, "a\xFF", "%.3s and \x80", "a\xC3\xA4\xC3\xA4");
+    assert_string_equal(err.field, "a?");
+    assert_true(utf8_valid(err.text, strlen(err.text)));
+    err_set(&err, VLMD_INVALID, NULL, "%.2s, \xFE", "a\xC3\xA4");
+    assert_string_equal(err.text, "a?, ?");
+    errno = ENOENT;
+    err_errno(&err, NULL, "cannot open %s", "\xE4.png");
+    assert_memory_equal(err.text, "cannot open ?.png: ", 19);
+}
+
 static void test_errno_chooses_the_code(void **state)
 {
     (void)state;
@@ -102,6 +116,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_set_and_clear),
         cmocka_unit_test(test_long_texts_are_cut_at_characters),
+        cmocka_unit_test(test_texts_are_always_utf8),
         cmocka_unit_test(test_errno_chooses_the_code),
         cmocka_unit_test(test_prefix),
         cmocka_unit_test(test_every_code_has_its_name),

@@ -79,6 +79,9 @@ static void other_files_have_their_say(void **state)
                                         &err),
                      0);
     assert_int_equal(c.preprocessor.max_pixels, 50176);
+    /* more than the front could be told */
+    assert_int_equal(model_config_parse(&c, config, NULL, "{\"max_pixels\":4294967296}", &err), -1);
+    assert_string_equal(err.field, "preprocessor_config.json.max_pixels");
 }
 
 static void refuse(const char *config, const char *field)

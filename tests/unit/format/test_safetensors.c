@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/checkpoint.h"
 #include "format/safetensors.h"
 
 /* A file in memory: header text, then `data_size` bytes counting up. */
@@ -106,6 +107,27 @@ static void refuses_bad_lengths(void **state)
     assert_int_equal(safetensors_parse(&st, bytes, sizeof bytes, "test", &err), -1);
 }
 
+/* Beside a dimension of 0 the others may be anything. */
+static void refuses_matrices_of_nothing(void **state)
+{
+    (void)state;
+    struct vlmd_error err = {0};
+    struct safetensors st;
+    struct weight_source source;
+    struct image f =
+        make("{\"m.weight\":{\"dtype\":\"U32\",\"shape\":[0,4611686018427387904],"
+             "\"data_offsets\":[0,0]},"
+             "\"m.scales\":{\"dtype\":\"F32\",\"shape\":[1,1],\"data_offsets\":[0,4]},"
+             "\"m.biases\":{\"dtype\":\"F32\",\"shape\":[1,1],\"data_offsets\":[4,8]}}",
+             8);
+    assert_int_equal(safetensors_parse(&st, f.bytes, f.size, "test", &err), 0);
+    struct checkpoint cp = {&st, 1};
+    assert_int_equal(checkpoint_matrix(&cp, "m", 1, 64, &source, &err), -1);
+    assert_int_equal(err.code, VLMD_FORMAT);
+    safetensors_close(&st);
+    free(f.bytes);
+}
+
 static void names_a_missing_file(void **state)
 {
     (void)state;
@@ -119,9 +141,8 @@ static void names_a_missing_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_tensors),
-        cmocka_unit_test(refuses_damage),
-        cmocka_unit_test(refuses_bad_lengths),
+        cmocka_unit_test(reads_tensors),        cmocka_unit_test(refuses_damage),
+        cmocka_unit_test(refuses_bad_lengths),  cmocka_unit_test(refuses_matrices_of_nothing),
         cmocka_unit_test(names_a_missing_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
