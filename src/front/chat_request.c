@@ -40,6 +40,8 @@ static const struct parameter {
     {"n", USED},
     {"response_format", USED},
     {"tool_choice", USED},
+    {"function_call", USED},
+    {"modalities", USED},
     {"user", HARMLESS},
     {"metadata", HARMLESS},
     {"store", HARMLESS},
@@ -50,14 +52,12 @@ static const struct parameter {
     {"parallel_tool_calls", HARMLESS}, /* there are no tools to call */
     {"tools", IF_EMPTY},
     {"functions", IF_EMPTY},
-    {"function_call", IF_EMPTY},
     {"logit_bias", IF_EMPTY},
     {"logprobs", IF_EMPTY},
     {"top_logprobs", IF_EMPTY},
     {"audio", IF_EMPTY},
     {"prediction", IF_EMPTY},
     {"web_search_options", IF_EMPTY},
-    {"modalities", REFUSED},
     {"reasoning_effort", REFUSED},
     {"verbosity", REFUSED},
 };
@@ -198,7 +198,7 @@ static int parse_stream(const json_t *body, struct chat_request *out, struct vlm
     json_t *value;
     json_object_foreach (options, name, value) {
         if (strcmp(name, "include_usage") != 0 && strcmp(name, "include_obfuscation") != 0) {
-            err_set(err, VLMD_INVALID, name, "unknown parameter: stream_options.%.64s", name);
+            err_set(err, VLMD_INVALID, name, "unknown parameter: stream_options.%s", name);
             err_prefix_field(err, "stream_options");
             return -1;
         }
@@ -228,12 +228,32 @@ static int parse_single_values(const json_t *body, struct vlmd_error *err)
     if (strcmp(type, "text") != 0)
         return err_set(err, VLMD_UNSUPPORTED, "response_format.type",
                        "the only response_format supported yet is text");
-    const json_t *choice = json_object_get(body, "tool_choice");
-    const char *text = json_string_value(choice);
-    if (choice && !json_is_null(choice) &&
-        (!text || (strcmp(text, "none") != 0 && strcmp(text, "auto") != 0)))
-        return err_set(err, VLMD_UNSUPPORTED, "tool_choice", "tools are not supported yet");
     return 0;
+}
+
+/* Where there are no tools, "none" and "auto" choose the same. */
+static int check_choice(const json_t *body, const char *key, struct vlmd_error *err)
+{
+    const json_t *choice = json_object_get(body, key);
+    const char *text = json_string_value(choice);
+    if (!choice || json_is_null(choice) ||
+        (text && (strcmp(text, "none") == 0 || strcmp(text, "auto") == 0)))
+        return 0;
+    return err_set(err, VLMD_UNSUPPORTED, key, "tools are not supported yet (%s)", key);
+}
+
+/* ["text"], which is OpenAI's default and what is answered here. */
+static int check_modalities(const json_t *body, struct vlmd_error *err)
+{
+    json_t *list = NULL;
+    int got = json_get_array(body, "modalities", &list, err);
+    if (got <= 0)
+        return got;
+    const char *only = json_string_value(json_array_get(list, 0));
+    if (json_array_size(list) == 1 && only && strcmp(only, "text") == 0)
+        return 0;
+    return err_set(err, VLMD_UNSUPPORTED, "modalities",
+                   "the only modalities supported are [\"text\"]");
 }
 
 static int parse_model(const json_t *body, struct chat_request *out, struct vlmd_error *err)
@@ -292,7 +312,9 @@ int chat_request_parse(const char *text, size_t len, const struct chat_limits *l
     if (check_parameters(body, err) < 0 || parse_model(body, out, err) < 0 ||
         parse_sampling(body, out, err) < 0 || parse_max_tokens(body, out, err) < 0 ||
         parse_stop(body, out, err) < 0 || parse_stream(body, out, err) < 0 ||
-        parse_single_values(body, err) < 0 || chat_content_parse(body, limits, out, err) < 0)
+        parse_single_values(body, err) < 0 || check_choice(body, "tool_choice", err) < 0 ||
+        check_choice(body, "function_call", err) < 0 || check_modalities(body, err) < 0 ||
+        chat_content_parse(body, limits, out, err) < 0)
         goto out;
     status = 0;
 out:

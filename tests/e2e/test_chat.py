@@ -93,6 +93,7 @@ def test_harmless_parameters_are_accepted(fake):
         "say ok", user="me", metadata={"a": "b"}, store=False, n=1, logprobs=False, tools=[],
         tool_choice="none", response_format={"type": "text"}, service_tier="auto", logit_bias={},
         parallel_tool_calls=True, stream=False, top_logprobs=0, functions=None,
+        function_call="none", modalities=["text"],
     )
     assert answer.text() == "ok"
 

@@ -99,7 +99,11 @@ static void test_unknown_parameters(void **state)
     (void)state;
     refuse("{" M HI ",\"best_of\":1}", VLMD_INVALID, "best_of");
     refuse("{" M HI ",\"tools\":[{}]}", VLMD_UNSUPPORTED, "tools");
-    struct chat_request q = parse("{" M HI ",\"tools\":null,\"user\":\"x\",\"seed\":null}");
+    refuse("{" M HI ",\"modalities\":[\"text\",\"audio\"]}", VLMD_UNSUPPORTED, "modalities");
+    refuse("{" M HI ",\"modalities\":\"text\"}", VLMD_INVALID, "modalities");
+    refuse("{" M HI ",\"function_call\":{\"name\":\"f\"}}", VLMD_UNSUPPORTED, "function_call");
+    struct chat_request q = parse("{" M HI ",\"tools\":null,\"user\":\"x\",\"seed\":null,"
+                                  "\"modalities\":[\"text\"],\"function_call\":\"none\"}");
     chat_request_free(&q);
 }
 
