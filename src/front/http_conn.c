@@ -106,13 +106,6 @@ static void conn_close(struct http_conn *c)
     uv_close((uv_handle_t *)&c->timer, on_conn_handle_closed);
 }
 
-static void on_linger_shutdown(uv_shutdown_t *request, int status)
-{
-    struct http_conn *c = request->handle->data;
-    if (status < 0 && c->state == CONN_LINGER)
-        conn_close(c);
-}
-
 static void on_deadline(uv_timer_t *timer);
 
 static void set_deadline(struct http_conn *c, unsigned ms)
@@ -121,12 +114,24 @@ static void set_deadline(struct http_conn *c, unsigned ms)
         uv_timer_start(&c->timer, on_deadline, ms, 0);
 }
 
+/* All is sent. */
+static void on_linger_shutdown(uv_shutdown_t *request, int status)
+{
+    struct http_conn *c = request->handle->data;
+    if (c->state != CONN_LINGER)
+        return;
+    if (status < 0)
+        conn_close(c);
+    else
+        set_deadline(c, c->server->options.deadlines.linger_ms);
+}
+
 /* Sends what is queued, then an end, and goes on reading for a while: a socket closed with unread
  * bytes would reset the connection and take the answer with it. */
 static void linger(struct http_conn *c)
 {
     c->state = CONN_LINGER;
-    set_deadline(c, c->server->options.deadlines.linger_ms);
+    set_deadline(c, c->server->options.deadlines.write_ms);
     if (uv_shutdown(&c->shutdown, (uv_stream_t *)&c->tcp, on_linger_shutdown) < 0)
         conn_close(c);
 }

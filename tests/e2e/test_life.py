@@ -1,6 +1,7 @@
 """Clients that vanish, children that die, signals, limits: the server lives on and leaks nothing."""
 
 import concurrent.futures
+import json
 import os
 import random
 import signal
@@ -92,6 +93,24 @@ def test_a_slow_reader_is_cut_off(start):
     eventually(lambda: "too slowly" in server.log(), what="the cut")
     eventually(lambda: running(server) == 0)
     assert server.chat("say fine").text() == "fine"
+    connection.close()
+
+
+def test_a_slow_reader_gets_the_whole_of_a_last_answer(start):
+    server = start()
+    words = ("x" * 200 + " ") * 30000
+    data = json.dumps(chat_body("say " + words, stream=False)).encode()
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect(("127.0.0.1", server.port))
+    connection.sendall(
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(data) + data
+    )
+    eventually(lambda: "POST /v1/chat/completions 200" in server.log(), what="the answer")
+    time.sleep(3)
+    body = read_all(connection, 10).partition(b"\r\n\r\n")[2]
+    assert json.loads(body)["choices"][0]["message"]["content"] == words
     connection.close()
 
 
