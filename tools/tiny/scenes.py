@@ -286,7 +286,7 @@ class Asker:
         if rng.random() < 0.6:
             i = rng.randrange(n)
             self.add("char", "char", say.say_char(i, text[i]), n=ORDINALS[i])
-        if rng.random() < 0.4:
+        if rng.random() < 0.6:
             self.add("length", "length", say.say_count("character", n))
 
 
@@ -396,7 +396,7 @@ def different_thing(rng: random.Random, things: list[Thing]) -> Thing:
 
 def pair_scene(rng: random.Random):
     """Two pictures: the same scene, or one difference."""
-    if rng.random() < 0.18:
+    if rng.random() < 0.24:
         return text_pair(rng)
     size = canvas(rng)
     other = size if rng.random() < 0.5 else canvas(rng)
