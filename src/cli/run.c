@@ -70,6 +70,12 @@ static void stop(struct child *child)
     *child = (struct child){0};
 }
 
+/* Sends. That the child is gone is for hear to say, after its last words. */
+static int tell(struct child *child, struct ipc_message *message, struct vlmd_error *err)
+{
+    return channel_send(child->channel, message, err) < 0 && err->code != VLMD_IO ? -1 : 0;
+}
+
 /* Next message; a child that is gone is described by its end. */
 static struct ipc_message *hear(struct child *child, const char *who, struct vlmd_error *err)
 {
@@ -110,7 +116,7 @@ static int wait_for_worker(struct run *r, struct vlmd_error *err)
             status = -1;
         } else if (m->type == IPC_HELLO) {
             struct ipc_message welcome = {.type = IPC_WELCOME, .welcome = {IPC_VERSION}};
-            status = channel_send(r->worker.channel, &welcome, err) < 0 ? -1 : 1;
+            status = tell(&r->worker, &welcome, err) < 0 ? -1 : 1;
         } else if (m->type == IPC_LOADING) {
             show_progress(&m->loading, began, &shown);
         } else if (m->type == IPC_FAILED) {
@@ -135,7 +141,7 @@ static int wait_for_decoder(struct run *r, struct vlmd_error *err)
         bool ready = m->type == IPC_DECODER_READY;
         bool refused = ready && m->decoder_ready.sandbox == IPC_SANDBOX_REFUSED;
         struct ipc_message welcome = {.type = IPC_WELCOME, .welcome = {IPC_VERSION}};
-        if (m->type == IPC_HELLO && channel_send(r->decoder.channel, &welcome, err) < 0)
+        if (m->type == IPC_HELLO && tell(&r->decoder, &welcome, err) < 0)
             refused = true;
         ipc_message_free(m);
         if (refused)
@@ -184,7 +190,7 @@ static int send_image(struct run *r, const char *path, struct vlmd_error *err)
         .n_bytes = size,
         .encoded = fd,
     };
-    return channel_send(r->decoder.channel, &m, err);
+    return tell(&r->decoder, &m, err);
 }
 
 static int decode_image(struct run *r, const char *path, struct vlmd_error *err)
@@ -259,7 +265,7 @@ static int send_generate(struct run *r, struct vlmd_error *err)
     };
     memcpy(m.generate.images, r->images, r->n_images * sizeof *r->images);
     r->n_images = 0; /* their descriptors go with the message */
-    int status = channel_send(r->worker.channel, &m, err);
+    int status = tell(&r->worker, &m, err);
     free(messages);
     return status;
 }
@@ -274,6 +280,13 @@ static void show_figures(const struct run *r, const struct ipc_done *done, doubl
     fprintf(stderr, " (%d tokens in, %d out)\n", done->prompt_tokens, done->completion_tokens);
 }
 
+static int print(const char *text, size_t len, struct vlmd_error *err)
+{
+    if (fwrite(text, 1, len, stdout) == len && fflush(stdout) == 0)
+        return 1;
+    return err_errno(err, NULL, "cannot write the answer");
+}
+
 static int stream_answer(struct run *r, double began, struct vlmd_error *err)
 {
     for (;;) {
@@ -284,13 +297,10 @@ static int stream_answer(struct run *r, double began, struct vlmd_error *err)
         if (m->type == IPC_TEXT) {
             if (r->first_token <= 0)
                 r->first_token = now();
-            fwrite(m->text.text.data, 1, m->text.text.len, stdout);
-            fflush(stdout);
+            status = print(m->text.text.data, m->text.text.len, err);
         } else if (m->type == IPC_DONE) {
-            putchar('\n');
-            fflush(stdout);
+            status = print("\n", 1, err) < 0 ? -1 : 0;
             show_figures(r, &m->done, began);
-            status = 0;
         } else if (m->type == IPC_ERROR) {
             status = told(err, m->error.code, &m->error.text);
         }

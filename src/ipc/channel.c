@@ -314,9 +314,13 @@ int channel_wait(struct channel *c, int timeout_ms, struct vlmd_error *err)
         p.events |= POLLOUT;
     if (poll(&p, 1, timeout_ms) < 0 && errno != EINTR)
         return err_errno(err, NULL, "cannot wait for the other process");
-    if ((p.revents & POLLOUT) && channel_flush(c, err) < 0)
-        return -1;
-    return channel_receive(c, err);
+    struct vlmd_error why;
+    bool sent = !(p.revents & POLLOUT) || channel_flush(c, &why) == 0;
+    int status = channel_receive(c, err); /* a peer that is gone may have left last words */
+    if (sent || status != 1)
+        return status;
+    *err = why;
+    return -1;
 }
 
 static int64_t now_ms(void)

@@ -42,6 +42,14 @@ def test_text_alone(model_path):
     assert done.returncode == 0 and FIGURES.search(done.stderr)
 
 
+def test_an_answer_that_cannot_be_written(model_path):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [PROGRAM, "run", "--model", model_path, "Hello!"], stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        )
+    assert done.returncode == 1 and "cannot write the answer" in done.stderr
+
+
 def test_the_same_text_as_the_server(model_path, real, picture):
     from client import data_uri
 

@@ -225,6 +225,25 @@ static void test_peer_gone(void **state)
 }
 
 /* Raw bytes from a hostile child, each ending the conversation with an error. */
+static void test_last_words_after_a_failed_send(void **state)
+{
+    (void)state;
+    struct pair p = open_pair(IPC_BY_WORKER);
+    serve(&p, IPC_READY);
+    say(p.child, &(struct ipc_message){.type = IPC_PONG, .pong = {5}});
+    channel_close(p.child);
+    p.child = NULL;
+    struct vlmd_error err;
+    struct ipc_message ping = {.type = IPC_PING, .ping = {6}};
+    assert_int_equal(channel_send(p.front, &ping, &err), -1);
+    assert_int_equal(err.code, VLMD_IO);
+    ipc_message_free(hear(p.front, IPC_PONG));
+    struct ipc_message *none;
+    assert_int_equal(channel_next_wait(p.front, 2000, &none, &err), -1);
+    assert_int_equal(err.code, VLMD_IO);
+    close_pair(&p);
+}
+
 static void test_hostile_frames(void **state)
 {
     (void)state;
@@ -303,6 +322,7 @@ int main(void)
         cmocka_unit_test(test_big_message_and_slow_reader),
         cmocka_unit_test(test_sender_keeps_the_rules),
         cmocka_unit_test(test_peer_gone),
+        cmocka_unit_test(test_last_words_after_a_failed_send),
         cmocka_unit_test(test_hostile_frames),
         cmocka_unit_test(test_too_many_descriptors),
         cmocka_unit_test(test_shared_memory_keeps_its_size),
