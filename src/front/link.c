@@ -192,8 +192,3 @@ pid_t link_pid(const struct link *l)
 {
     return l->child.pid;
 }
-
-enum ipc_state link_state(const struct link *l)
-{
-    return channel_state(l->child.channel);
-}

@@ -29,4 +29,3 @@ int link_send(struct link *link, struct ipc_message *message, struct vlmd_error 
 /* Ends the child at once; the events follow. */
 void link_kill(struct link *link, const char *why);
 pid_t link_pid(const struct link *link);
-enum ipc_state link_state(const struct link *link);
