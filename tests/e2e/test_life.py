@@ -266,13 +266,18 @@ def test_children_inherit_nothing(start):
     """Standard streams and the channel; no other descriptor, and none of our environment."""
     os.environ["VLMD_SECRET"] = "hunter2"
     try:
-        server = start()
+        server = start("--no-sandbox")  # a decoder that is locked in shows its descriptors to root alone
     finally:
         del os.environ["VLMD_SECRET"]
     for pid in server.children():
         assert sorted(os.listdir(f"/proc/{pid}/fd"), key=int) == ["0", "1", "2", "3"]
         names = {entry.split(b"=")[0] for entry in open(f"/proc/{pid}/environ", "rb").read().split(b"\0") if entry}
         assert names <= {b"PATH", b"ASAN_OPTIONS", b"UBSAN_OPTIONS", b"LSAN_OPTIONS", b"TSAN_OPTIONS"}
+
+
+def test_decoders_are_locked_in(start):
+    server = start()
+    assert len(decoder_pids(server)) == 2
     for pid in decoder_pids(server):
         status = open(f"/proc/{pid}/status").read()
         assert "Seccomp:\t2" in status and "NoNewPrivs:\t1" in status
