@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "front/models.h"
 
@@ -141,6 +142,12 @@ int run_options_parse(struct run_options *out, int argc, char **argv, struct vlm
     }
     if (n == 0)
         return err_set(err, VLMD_INVALID, "PROMPT", "a prompt is wanted");
+    /* Easily forgotten, and a model would answer a file's name with a greeting. */
+    if (n == 1 && !only_words && strcmp(words[0], "-") != 0 && access(words[0], F_OK) == 0)
+        return err_set(err, VLMD_INVALID, "PROMPT",
+                       "%s is a file: what is to be asked about it? (-- before a prompt that is "
+                       "also a file's name)",
+                       words[0]);
     out->prompt = words[n - 1];
     out->n_images = n - 1;
     for (size_t i = 0; i + 1 < n; i++)

@@ -42,6 +42,12 @@ def test_text_alone(model_path):
     assert done.returncode == 0 and FIGURES.search(done.stderr)
 
 
+def test_a_picture_without_a_question(model_path, picture):
+    done = vlmd("run", "--model", model_path, picture)
+    assert done.returncode == 2 and f"{picture} is a file" in done.stderr
+    assert vlmd("run", "--model", model_path, "--max-tokens", 2, "--", picture).returncode == 0
+
+
 def test_an_answer_that_cannot_be_written(model_path):
     with open("/dev/full", "w") as full:
         done = subprocess.run(
