@@ -319,8 +319,7 @@ int channel_wait(struct channel *c, int timeout_ms, struct vlmd_error *err)
     int status = channel_receive(c, err); /* a peer that is gone may have left last words */
     if (sent || status != 1)
         return status;
-    *err = why;
-    return -1;
+    return err_set(err, why.code, why.field, "%s", why.text);
 }
 
 static int64_t now_ms(void)

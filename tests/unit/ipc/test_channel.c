@@ -224,7 +224,6 @@ static void test_peer_gone(void **state)
     channel_close(p.front);
 }
 
-/* Raw bytes from a hostile child, each ending the conversation with an error. */
 static void test_last_words_after_a_failed_send(void **state)
 {
     (void)state;
@@ -244,6 +243,7 @@ static void test_last_words_after_a_failed_send(void **state)
     close_pair(&p);
 }
 
+/* Raw bytes from a hostile child, each ending the conversation with an error. */
 static void test_hostile_frames(void **state)
 {
     (void)state;
