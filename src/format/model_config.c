@@ -270,6 +270,25 @@ static int read_ties(const json_t *root, const json_t *text, struct text_config 
     return 0;
 }
 
+/* Bits and groups follow from the tensors; only the kind of quantization is said here alone. */
+static int check_quantization(const json_t *root, struct vlmd_error *err)
+{
+    json_t *mlx = NULL, *other = NULL;
+    const char *mode = "affine", *method = NULL;
+    if (json_get_object(root, "quantization", &mlx, err) < 0 ||
+        json_get_object(root, "quantization_config", &other, err) < 0 ||
+        json_get_string(mlx ? mlx : other, "mode", &mode, err) < 0 ||
+        json_get_string(other, "quant_method", &method, err) < 0)
+        return -1;
+    if (strcmp(mode, "affine") != 0)
+        return err_set(err, VLMD_UNSUPPORTED, "quantization.mode",
+                       "quantization mode \"%s\" is not supported (supported: affine)", mode);
+    if (method)
+        return err_set(err, VLMD_UNSUPPORTED, "quantization_config.quant_method",
+                       "quant_method \"%s\" is not MLX's quantization and not supported", method);
+    return 0;
+}
+
 static int read_config(const json_t *root, struct model_config *c, struct vlmd_error *err)
 {
     const char *type = NULL;
@@ -301,7 +320,7 @@ static int read_config(const json_t *root, struct model_config *c, struct vlmd_e
         if (json_require(got, "image_token_id", err) < 0)
             return -1;
     }
-    if (read_eos(root, c, err) < 0)
+    if (check_quantization(root, err) < 0 || read_eos(root, c, err) < 0)
         return -1;
     if (c->n_eos == 0 && nested)
         return read_eos(text, c, err);

@@ -36,6 +36,10 @@ static int check_config(const struct model_config *config, struct vlmd_error *er
     if (config->vision.out_hidden_size != config->text.hidden_size)
         return err_set(err, VLMD_INVALID, "vision_config.out_hidden_size",
                        "out_hidden_size differs from the text model's hidden_size");
+    if (config->text.mrope_section[0] == config->text.head_dim / 2)
+        return err_set(err, VLMD_INVALID, "rope_scaling.mrope_section",
+                       "config.json has no mrope_section, without which positions in images are "
+                       "not defined");
     return 0;
 }
 

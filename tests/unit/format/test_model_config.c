@@ -106,6 +106,11 @@ static void refuses_with_the_field(void **state)
     refuse("{\"model_type\":\"qwen2\"," TEXT ",\"eos_token_id\":300}", "eos_token_id");
     refuse("{\"model_type\":\"qwen2\"," TEXT ",\"rope_scaling\":{\"mrope_section\":[1,2,3]}}",
            "mrope_section");
+    refuse("{\"model_type\":\"qwen2\"," TEXT ",\"quantization\":{\"mode\":\"mxfp4\"}}",
+           "quantization.mode");
+    refuse("{\"model_type\":\"qwen2\"," TEXT
+           ",\"quantization_config\":{\"quant_method\":\"gptq\"}}",
+           "quantization_config.quant_method");
     refuse("{\"model_type\":\"v\"," VISION "," TEXT "}", "image_token_id");
     refuse("{\"model_type\":\"v\",\"image_token_id\":300," VISION "," TEXT "}", "image_token_id");
     refuse("{\"model_type\":\"v\",\"vision_config\":{\"depth\":2}," TEXT "}",
