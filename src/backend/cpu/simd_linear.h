@@ -141,26 +141,53 @@ SIMD_INLINE v8 load_dense_part(const void *data, enum weight_type type, size_t f
     return load_dense(padded, type);
 }
 
-/* n numbers as floats; writes up to 7 zeros beyond. */
-static void widen(float *to, const void *data, enum weight_type type, size_t first, int32_t n)
+SIMD_INLINE void widen_type(float *to, const void *data, enum weight_type type, size_t first,
+                            int32_t n)
 {
-    for (int32_t i = 0; i < n; i += 8)
-        v8_store(to + i, load_dense_part(data, type, first + (size_t)i, n - i < 8 ? n - i : 8));
+    int32_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        v8_store(to + i, load_dense_part(data, type, first + (size_t)i, 8));
+    if (i < n)
+        v8_store(to + i, load_dense_part(data, type, first + (size_t)i, n - i));
 }
 
-/* sum over the row's groups of bias * sum of x, by lane: what the biases add to y. */
-static v8 bias_part(const struct linear_job *job, int32_t row, int32_t token)
+/* n numbers as floats; writes up to 7 zeros beyond. */
+SIMD_INLINE void widen(float *to, const void *data, enum weight_type type, size_t first, int32_t n)
 {
-    const float *sums = prepared_sums(job, token);
-    int32_t groups = job->w.cols / job->w.group;
+    if (type == WEIGHT_BF16)
+        widen_type(to, data, WEIGHT_BF16, first, n);
+    else if (type == WEIGHT_F16)
+        widen_type(to, data, WEIGHT_F16, first, n);
+    else
+        widen_type(to, data, WEIGHT_F32, first, n);
+}
+
+SIMD_INLINE v8 bias_part_type(const struct linear_job *job, int32_t row, const float *sums,
+                              enum weight_type type)
+{
+    int32_t groups = job->w.cols / job->w.group, g = 0;
     size_t first = (size_t)row * (size_t)groups;
     v8 part = v8_zero();
-    for (int32_t g = 0; g < groups; g += 8) {
-        int32_t n = groups - g < 8 ? groups - g : 8;
-        v8 biases = load_dense_part(job->w.biases, job->w.scale_type, first + (size_t)g, n);
+    for (; g + 8 <= groups; g += 8) {
+        v8 biases = load_dense_part(job->w.biases, type, first + (size_t)g, 8);
+        part = v8_fma(biases, v8_load(sums + g), part);
+    }
+    if (g < groups) {
+        v8 biases = load_dense_part(job->w.biases, type, first + (size_t)g, groups - g);
         part = v8_fma(biases, v8_load(sums + g), part);
     }
     return part;
+}
+
+/* sum over the row's groups of bias * sum of x, by lane: what the biases add to y. */
+SIMD_INLINE v8 bias_part(const struct linear_job *job, int32_t row, int32_t token)
+{
+    const float *sums = prepared_sums(job, token);
+    if (job->w.scale_type == WEIGHT_BF16)
+        return bias_part_type(job, row, sums, WEIGHT_BF16);
+    if (job->w.scale_type == WEIGHT_F16)
+        return bias_part_type(job, row, sums, WEIGHT_F16);
+    return bias_part_type(job, row, sums, WEIGHT_F32);
 }
 
 /* `lanes`: the row's sums without the biases of its groups. */
@@ -173,6 +200,32 @@ static void store_y(const struct linear_job *job, int32_t row, int32_t token, v8
 }
 
 /* ---- few tokens, 4 bits */
+
+SIMD_INLINE void store_y4_type(const struct linear_job *job, int32_t row, int32_t token,
+                               v8 lanes[4], enum weight_type type)
+{
+    const float *sums = prepared_sums(job, token);
+    SIMD_UNROLL
+    for (int r = 0; r < 4; r++)
+        lanes[r] = v8_add(lanes[r], bias_part_type(job, row + r, sums, type));
+    float *y = job->y.data + (size_t)token * (size_t)job->y.stride + (size_t)row;
+    v8_store_sums4(y, lanes[0], lanes[1], lanes[2], lanes[3]);
+    for (int r = 0; r < 4; r++)
+        y[r] += job->bias ? job->bias[row + r] : 0.0f;
+}
+
+/* store_y for four rows of affine weights from `row` on. Not inlined: gcc would take registers for
+ * it from the loop over units. */
+static __attribute__((noinline)) void store_y4(const struct linear_job *job, int32_t row,
+                                               int32_t token, v8 lanes[4])
+{
+    if (job->w.scale_type == WEIGHT_BF16)
+        store_y4_type(job, row, token, lanes, WEIGHT_BF16);
+    else if (job->w.scale_type == WEIGHT_F16)
+        store_y4_type(job, row, token, lanes, WEIGHT_F16);
+    else
+        store_y4_type(job, row, token, lanes, WEIGHT_F32);
+}
 
 /* The scale of each lane in unit u. `scales` starts at the row's scale for unit 0. */
 SIMD_INLINE v8 lane_scales(const float *scales, int32_t u, int32_t group)
@@ -219,6 +272,19 @@ SIMD_INLINE void words_unit(v8 acc[TILE_ROWS][WORDS_TOKENS], const struct words 
     }
 }
 
+/* The last unit of rows whose columns end in the middle of it: groups of 32. */
+SIMD_INLINE void words_half_unit(v8 acc[TILE_ROWS][WORDS_TOKENS], const struct words *words,
+                                 int32_t u, const unsigned char *packed, size_t row_bytes,
+                                 const float *const x[WORDS_TOKENS], int32_t group, int n_rows,
+                                 int n_tokens)
+{
+    unsigned char padded[TILE_ROWS][32] = {{0}};
+    SIMD_UNROLL
+    for (int r = 0; r < n_rows; r++)
+        memcpy(padded[r], packed + (size_t)r * row_bytes, 16);
+    words_unit(acc, words, u, padded[0], sizeof padded[0], x, group, n_rows, n_tokens);
+}
+
 /* Units [first, end) of rows [row, row + n_rows). */
 SIMD_INLINE void words_units(const struct linear_job *job, v8 acc[TILE_ROWS][WORDS_TOKENS],
                              const struct words *words, int32_t row, int32_t first, int32_t end,
@@ -226,32 +292,44 @@ SIMD_INLINE void words_units(const struct linear_job *job, v8 acc[TILE_ROWS][WOR
 {
     size_t row_bytes = affine_row_bytes(&job->w), block = row_bytes * (size_t)n_rows;
     size_t ahead = (WORDS_AHEAD + block - 1) / block * block;
-    const unsigned char *packed = (const unsigned char *)job->w.data + (size_t)row * row_bytes;
+    const unsigned char *at =
+        (const unsigned char *)job->w.data + (size_t)row * row_bytes + (size_t)first * 32;
     const float *x[WORDS_TOKENS] = {0};
     SIMD_UNROLL
     for (int t = 0; t < n_tokens; t++)
-        x[t] = prepared_x(job, t);
-    for (int32_t u = first; u < end; u++) {
-        const unsigned char *at = packed + (size_t)u * 32;
-        const float *unit_x[WORDS_TOKENS] = {0};
-        SIMD_UNROLL
-        for (int t = 0; t < n_tokens; t++)
-            unit_x[t] = x[t] + (size_t)u * UNIT;
+        x[t] = prepared_x(job, t) + (size_t)first * UNIT;
+    int32_t whole = end * UNIT <= job->w.cols ? end - first : end - first - 1, u = 0;
+    /* Two units are a cache line of each row; with more tokens gcc has no registers for that. */
+    for (; n_tokens == 1 && u + 2 <= whole; u += 2) {
         SIMD_UNROLL
         for (int r = 0; r < n_rows; r++) {
             __builtin_prefetch(at + ahead + (size_t)r * row_bytes, 0, 2);
         }
-        if ((u + 1) * UNIT <= job->w.cols) {
-            words_unit(acc, words, u - first, at, row_bytes, unit_x, group, n_rows, n_tokens);
-            continue;
-        }
-        unsigned char padded[TILE_ROWS][32] = {{0}}; /* half a unit: groups of 32 */
         SIMD_UNROLL
-        for (int r = 0; r < n_rows; r++)
-            memcpy(padded[r], at + (size_t)r * row_bytes, 16);
-        words_unit(acc, words, u - first, padded[0], sizeof padded[0], unit_x, group, n_rows,
-                   n_tokens);
+        for (int k = 0; k < 2; k++) {
+            words_unit(acc, words, u + k, at, row_bytes, x, group, n_rows, n_tokens);
+            at += 32;
+            x[0] += UNIT;
+        }
     }
+    for (; n_tokens > 1 && u < whole; u++) {
+        SIMD_UNROLL
+        for (int r = 0; r < n_rows; r++) {
+            __builtin_prefetch(at + ahead + (size_t)r * row_bytes, 0, 2);
+        }
+        words_unit(acc, words, u, at, row_bytes, x, group, n_rows, n_tokens);
+        at += 32;
+        SIMD_UNROLL
+        for (int t = 0; t < n_tokens; t++)
+            x[t] += UNIT;
+    }
+    if (u < whole) {
+        words_unit(acc, words, u, at, row_bytes, x, group, n_rows, n_tokens);
+        at += 32;
+        x[0] += UNIT;
+    }
+    if (whole < end - first)
+        words_half_unit(acc, words, whole, at, row_bytes, x, group, n_rows, n_tokens);
 }
 
 static void prefetch_range(const void *data, size_t first, size_t n)
@@ -294,10 +372,18 @@ SIMD_INLINE void words_rows(const struct linear_job *job, struct words *words, i
         words_units(job, acc, words, row, first, end, group, n_rows, n_tokens);
     }
     SIMD_UNROLL
-    for (int r = 0; r < n_rows; r++) {
+    for (int t = 0; t < n_tokens; t++) {
+        v8 lanes[TILE_ROWS];
         SIMD_UNROLL
-        for (int t = 0; t < n_tokens; t++)
-            store_y(job, row + r, t, acc[r][t]);
+        for (int r = 0; r < n_rows; r++)
+            lanes[r] = acc[r][t];
+        if (n_rows == TILE_ROWS) {
+            store_y4(job, row, t, lanes);
+            continue;
+        }
+        SIMD_UNROLL
+        for (int r = 0; r < n_rows; r++)
+            store_y(job, row + r, t, lanes[r]);
     }
 }
 
