@@ -3,7 +3,11 @@
  * model does. Prints the time a step, bytes a second, and the fraction of the read bandwidth
  * measured just before and after.
  *
- *   decode_shapes [3b|7b] [--threads N] [--tokens N] [--isa NAME] [--steps N] [--layers N] */
+ * With --cached, a step is instead one matrix of that many rows, CACHED_TIMES over: small enough,
+ * it stays in a cache, and what is left is the arithmetic.
+ *
+ *   decode_shapes [3b|7b] [--threads N] [--tokens N] [--isa NAME] [--steps N] [--layers N]
+ *                 [--cached ROWS] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +20,8 @@ enum {
     GROUP = 64,
     BITS = 4,
     PER_LAYER = 7,
-    MOST_WEIGHTS = 36 * PER_LAYER + 1
+    MOST_WEIGHTS = 36 * PER_LAYER + 1,
+    CACHED_TIMES = 1000,
 };
 
 struct shapes {
@@ -33,11 +38,12 @@ struct options {
     const struct shapes *shapes;
     const char *isa;
     int threads, tokens, steps, layers;
+    int cached; /* rows of the one matrix, or 0 */
 };
 
 struct step {
     struct backend *be;
-    int n_weights;
+    int n_weights, times; /* how often all of them in a step */
     struct weight weights[MOST_WEIGHTS];
     void *memory[MOST_WEIGHTS];
     size_t bytes;
@@ -59,11 +65,15 @@ static bool parse(int argc, char **argv, struct options *o)
             o->steps = atoi(argv[++i]);
         else if (i + 1 < argc && strcmp(argv[i], "--layers") == 0)
             o->layers = atoi(argv[++i]);
+        else if (i + 1 < argc && strcmp(argv[i], "--cached") == 0)
+            o->cached = atoi(argv[++i]);
         else
             return false;
     }
     if (o->layers < 1 || o->layers > o->shapes->layers)
         o->layers = o->shapes->layers;
+    if (o->cached < 0 || o->cached > o->shapes->vocab)
+        return false;
     return o->threads >= 1 && o->tokens >= 1 && o->tokens <= 4096 && o->steps >= 1;
 }
 
@@ -126,8 +136,8 @@ static int add_weights(struct step *step, const struct shapes *s, int layers)
 
 static void run_step(struct step *step)
 {
-    for (int i = 0; i < step->n_weights; i++) {
-        const struct weight *w = &step->weights[i];
+    for (int i = 0; i < step->times * step->n_weights; i++) {
+        const struct weight *w = &step->weights[i % step->n_weights];
         struct tensor x = tensor_columns(step->x, 0, w->source.cols);
         struct tensor y = tensor_columns(step->y, 0, w->source.rows);
         step->be->ops->linear(step->be, y, x, w, NULL);
@@ -145,7 +155,10 @@ static int open_step(struct step *step, const struct options *o)
         return -1;
     for (size_t i = 0; i < (size_t)o->tokens * (size_t)s->inner; i++)
         step->x.data[i] = (float)(i % 17) * 0.1f - 0.8f;
-    return add_weights(step, s, o->layers);
+    step->times = o->cached ? CACHED_TIMES : 1;
+    int rc = o->cached ? add_weight(step, o->cached, s->hidden) : add_weights(step, s, o->layers);
+    step->bytes *= (size_t)step->times;
+    return rc;
 }
 
 static void close_step(struct step *step)
@@ -221,7 +234,7 @@ int main(int argc, char **argv)
         .shapes = &known[0], .threads = threads_available(), .tokens = 1, .steps = 9};
     if (!parse(argc, argv, &o)) {
         fputs("usage: decode_shapes [3b|7b] [--threads N] [--tokens N] [--isa NAME] [--steps N] "
-              "[--layers N]\n",
+              "[--layers N] [--cached ROWS]\n",
               stderr);
         return 2;
     }
