@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/image_limits.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/utf8.h"
@@ -17,8 +18,7 @@
 #include "front/models.h"
 #include "ipc/shared_memory.h"
 
-#define MAX_IMAGE_BYTES 10000000
-#define MAX_PROMPT      (1u << 20)
+#define MAX_PROMPT (1u << 20)
 
 struct run {
     struct run_options options;
@@ -158,7 +158,7 @@ static int wait_for_decoder(struct run *r, struct vlmd_error *err)
 static int share_file(const char *path, size_t *size, struct vlmd_error *err)
 {
     struct shared_map map;
-    char *bytes = file_read(path, MAX_IMAGE_BYTES, size, err);
+    char *bytes = file_read(path, IMAGE_MAX_BYTES, size, err);
     if (!bytes)
         return -1;
     int fd = shared_memory_create(*size, err);
@@ -185,8 +185,8 @@ static int send_image(struct run *r, const char *path, struct vlmd_error *err)
         .factor = r->ready.patch_size * r->ready.merge_size,
         .min_pixels = r->ready.min_pixels,
         .max_pixels = r->ready.max_pixels,
-        .limit_side = 32768,
-        .limit_pixels = 1u << 26,
+        .limit_side = IMAGE_MAX_SIDE,
+        .limit_pixels = IMAGE_MAX_PIXELS,
         .n_bytes = size,
         .encoded = fd,
     };

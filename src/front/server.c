@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "base/image_limits.h"
 #include "base/log.h"
 #include "front/api.h"
 
@@ -156,9 +157,9 @@ static int open_chats(struct server *s, struct vlmd_error *err)
 {
     struct chats_options options = {
         .max_requests = (unsigned)s->config->max_requests,
-        .limits = {.max_images = (size_t)s->config->max_images, .max_image_bytes = 10000000},
-        .limit_side = 32768,
-        .limit_pixels = 1u << 26,
+        .limits = {.max_images = (size_t)s->config->max_images, .max_image_bytes = IMAGE_MAX_BYTES},
+        .limit_side = IMAGE_MAX_SIDE,
+        .limit_pixels = IMAGE_MAX_PIXELS,
     };
     s->api.chats = chats_open(&s->loop, &options, s->api.workers, s->api.decoders);
     return s->api.chats ? 0 : err_no_memory(err, sizeof options);

@@ -4,14 +4,15 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/image_limits.h"
 #include "media/codecs.h"
 #include "media/orient.h"
 
 static const struct media_limits defaults = {
-    .bytes = 10000000,
-    .width = 32768,
-    .height = 32768,
-    .pixels = 64 << 20,
+    .bytes = IMAGE_MAX_BYTES,
+    .width = IMAGE_MAX_SIDE,
+    .height = IMAGE_MAX_SIDE,
+    .pixels = IMAGE_MAX_PIXELS,
 };
 
 struct codec {
