@@ -82,15 +82,6 @@ static int32_t patch_count(const struct vision_config *c, int32_t width, int32_t
     return (width / c->patch_size) * (height / c->patch_size);
 }
 
-size_t vit_qwen2_5_memory(const struct vision_config *c, int32_t width, int32_t height)
-{
-    struct scratch measure = {0};
-    int32_t n = patch_count(c, width, height);
-    lay_out(c, &measure, n);
-    int32_t tokens = n / (c->merge_size * c->merge_size);
-    return measure.used + (size_t)tokens * (size_t)c->out_hidden_size * sizeof(float);
-}
-
 /* ---- loading */
 
 static float widen(const struct safetensors_tensor *t, size_t i)

@@ -19,7 +19,3 @@ void vit_qwen2_5_close(struct vit_qwen2_5 *vit);
 int vit_qwen2_5_encode(struct vit_qwen2_5 *vit, const uint8_t *rgb, int32_t width, int32_t height,
                        vlmd_cancel_fn cancel, void *cancel_context, struct tensor *embeddings,
                        struct vlmd_error *err);
-
-/* Most backend memory that encoding a picture of this size takes beside the weights, embeddings
- * included. */
-size_t vit_qwen2_5_memory(const struct vision_config *config, int32_t width, int32_t height);
