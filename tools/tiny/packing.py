@@ -23,8 +23,8 @@ WINDOW_CELLS = config.VISION["window"] // config.CELL
 @dataclasses.dataclass(frozen=True)
 class Sizes:
     """Array sizes of a batch; every batch has exactly these."""
-    patches: int = 98304
-    tokens: int = 60416
+    patches: int = 88064
+    tokens: int = 67584
     keys: int = 163840
     labels: int = 10240
     windows: int = 4096
@@ -136,7 +136,7 @@ def documents(rng: random.Random, speller: Speller, views: int, asked: list) -> 
         if rng.random() < 0.1:
             thanks = "You are welcome."
             opening = speller.text("\n") + [speller.special["<|im_start|>"]]
-            more, flags = target(opening + speller.ask("user\n" + rng.choice(say.SMALL_TALK[thanks])), speller.answer(thanks))
+            more, flags = target(opening + speller.ask("user\n" + rng.choice(say.TALK[thanks])), speller.answer(thanks))
             ids, mask = ids + more, mask + flags
         return [Document(prefix, [(ids, mask)], [done[0]])]
     segments = [target(speller.ask(glue(rng, q)), speller.answer(a)) for _, q, a in asked[:SEGMENTS]]

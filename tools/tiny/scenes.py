@@ -487,8 +487,8 @@ def small_talk(rng: random.Random, count: int) -> list[tuple[str, str, str]]:
             slots = dict(o=o.full, os=plural(o.full), a=o.full, b=thing(rng).full, an=with_article(o.full), n=rng.choice(ORDINALS[:2]))
             out.append(("talk", wide.ask(task, rng, **slots), say.NO_IMAGE))
         else:
-            answer = rng.choice(list(say.SMALL_TALK))
-            out.append(("talk", wide.small_talk(say.SMALL_TALK[answer], rng), answer))
+            answer = rng.choice(list(say.TALK))
+            out.append(("talk", wide.small_talk(say.TALK[answer], rng), answer))
     return out
 
 

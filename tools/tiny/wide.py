@@ -8,8 +8,9 @@ are left to go by. <name> stands for one of PARTS, [a|b] for one of the alternat
 import random
 import re
 
+import noise
 import wordings
-from names import PLURAL_ONLY
+from names import EMOJI_NAMES, PLURAL_ONLY
 
 PARTS = {
     "img": "image picture photo pic photograph drawing illustration graphic scene snapshot screenshot frame".split(),
@@ -221,12 +222,25 @@ def as_typed(text: str, rng: random.Random) -> str:
     return text.rstrip("?.") if rng.random() < 0.18 else text
 
 
+def bare(text: str) -> str:
+    """A pattern without capitals and marks, to tell whether two are the same."""
+    return re.sub(r"[^a-z0-9{} ]", "", text.lower()).strip()
+
+
+KEPT_BACK = {bare(text) for texts in wordings.HELD_OUT.values() for text in texts}
+
+
 def ask(task: str, rng: random.Random, **slots: str) -> str:
-    """A question of this task; about a third come from the plain lists of wordings.py."""
-    if rng.random() < 0.3:
+    """A question of this task: from the plain lists of wordings.py, from what people wrote, or put together here."""
+    kind = rng.random()
+    if kind < 0.12:
         return wordings.ask(task, rng, **slots)
-    text = sentence(task, rng)
-    if rng.random() < 0.15:
+    text = rng.choice(wordings.WRITTEN[task]) if kind < 0.55 else sentence(task, rng)
+    while bare(text) in KEPT_BACK:
+        text = sentence(task, rng)
+    if rng.random() < 0.3:
+        text = noise.around(text, rng, EMOJI_NAMES)
+    if rng.random() < 0.12:
         text = misspell(text, rng)
     return as_typed(agree(text.format(**slots), slots), rng)
 

@@ -1,10 +1,12 @@
 """Questions in many wordings, and the one sentence that answers each.
 
 A pattern lists alternatives in brackets, [like|such as] this, and slots in braces. Every task has one canonical form of
-answer, so that exact match means something. HELD_OUT holds wordings that training never shows; the separately drawn
+answer, so that exact match means something. questions/ holds whole sentences by several writers: what training shows, and
+what it never shows (held_out.tsv and talk_held_out.tsv, by a writer who saw none of the others'); the separately drawn
 evaluation set asks with those alone.
 """
 
+import pathlib
 import random
 import re
 
@@ -123,32 +125,17 @@ ASK = {
 SAY_IMAGE_FIRST = ["", "", "", "", "", "Look at this.", "Here is an image.", "Here is a picture:", "See this picture:", "Image:",
                    "Look at the picture.", "I have a picture for you."]
 
-HELD_OUT = {
-    "what": ["Please tell me everything that appears in this picture.", "Could you say what this image contains?",
-             "So, what have we got here?", "Write one sentence about the contents of this photo.",
-             "I bought this postcard, what does one find on it?"],
-    "color": ["Could you name the colour that the {o} has?", "May I ask which color the {o} is?", "The {o}: which colour is it?",
-              "If I wanted to paint the same {o}, which colour would I buy?"],
-    "textcolor": ["Could you name the colour of the writing?", "May I ask which color the text has?",
-                  "Which ink colour did they choose for these letters?"],
-    "count": ["Could you tell me the number of {os} in this picture?", "What would you say, how many {os} are there here?",
-              "How many {os} did I put in the picture?", "I lost count: the {os}, how many were they?"],
-    "where": ["Could you tell me in which area of the picture the {o} is?", "I am looking for the {o}, where is it?",
-              "Please say where the {o} can be found.", "My cat hides the {o} from me. Where has it gone?"],
-    "relation": ["Could you describe where the {a} is, relative to the {b}?", "If you look at the {b}, where is the {a} from there?",
-                 "Suppose you sit on the {b}: where would the {a} be?"],
-    "exists": ["Could you check whether there is {an} in this picture?", "Would you find {an} in this image?",
-               "Has anybody put {an} into this picture?"],
-    "isrel": ["Could you check whether the {a} is {r} the {b}?", "Am I mistaken, or is the {a} {r} the {b}?"],
-    "iscolor": ["Could you check whether the {o} is {c}?", "Somebody claims that the {o} is {c}. Is that so?"],
-    "text": ["Could you please type out the text in this picture?", "Which letters or digits are shown here?",
-             "I can't read this, what does it say?", "Please write what the sign says.", "What would a reader read here?"],
-    "char": ["Could you tell me which character is in {n} place?", "Look at the text: what is its {n} character?"],
-    "length": ["Could you count the characters of the text?", "Of how many characters does the text consist?"],
-    "compare": ["Could you tell me whether these two pictures differ, and how?", "Is the second picture the same as the first one?",
-                "Did the artist alter anything from one picture to the other?"],
-    "nth": ["Could you tell me what the {n} picture contains?", "And the {n} picture, what is in it?"],
-}
+def written(name: str) -> dict[str, list[str]]:
+    """{first column: [second column]} of a file of questions/, which holds what people wrote, one thing a line."""
+    out = {}
+    for line in (pathlib.Path(__file__).parent / "questions" / name).read_text().splitlines():
+        key, text = line.split("\t")
+        out.setdefault(key, []).append(text)
+    return out
+
+
+WRITTEN = written("written.tsv")
+HELD_OUT = written("held_out.tsv")
 
 SMALL_TALK = {
     "Hello! I am vlmd-tiny, a small vision-language model. Show me an image and ask me about it.": [
@@ -184,6 +171,9 @@ SMALL_TALK = {
         "Why is the sky blue?", "Write a letter to my boss.", "Play a game with me", "Give me a recipe", "Tell me something",
         "Summarize this article", "What is machine learning?", "Say something", "Count to ten.", "Do you dream?", "Who invented the telephone?"],
 }
+TALK_ANSWERS = dict(zip(["hello", "who", "can", "thanks", "bye", "off"], SMALL_TALK))
+TALK = {TALK_ANSWERS[k]: v + SMALL_TALK[TALK_ANSWERS[k]] for k, v in written("talk.tsv").items()}
+TALK_HELD_OUT = {TALK_ANSWERS[k]: v for k, v in written("talk_held_out.tsv").items()}
 NO_IMAGE = "There is no image. Please show me one."
 NO_IMAGE_TASKS = ["what", "text", "color", "count", "where", "compare", "relation", "textcolor", "nth"]
 
