@@ -1,8 +1,7 @@
 #include <stdio.h>
 
+#include "base/version.h"
 #include "cli/commands.h"
-
-#define VERSION "0.1.0"
 
 static const char overview[] =
     "vlmd: vision-language models behind the OpenAI API, from one native program\n"
@@ -27,7 +26,7 @@ int command_version(int argc, char **argv)
 {
     (void)argc;
     (void)argv;
-    puts("vlmd " VERSION);
+    puts("vlmd " VLMD_VERSION);
     return 0;
 }
 

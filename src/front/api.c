@@ -3,10 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include "front/errors.h"
 #include "front/json_text.h"
+#include "front/monitor.h"
 #include "front/route.h"
 
 static void respond_json(struct http_conn *conn, int status, const char *more, struct buf *body)
@@ -75,98 +75,7 @@ static void get_model(void *context, struct http_conn *conn, struct http_request
     respond_json(conn, 200, NULL, &out);
 }
 
-/* ---- health and status */
-
-/* "ok" when every model is ready; else what the first that is not is doing. */
-static const char *overall_state(const struct api *api, bool *any_ready)
-{
-    const char *state = "ok";
-    *any_ready = false;
-    for (size_t i = workers_count(api->workers); i > 0; i--) {
-        struct worker_status w = workers_status(api->workers, i - 1);
-        if (w.state == WORKER_READY)
-            *any_ready = true;
-        else
-            state = worker_state_name(w.state);
-    }
-    return state;
-}
-
-static void get_health(void *context, struct http_conn *conn, struct http_request *request)
-{
-    const struct api *api = context;
-    (void)request;
-    struct buf out = {0};
-    bool any_ready;
-    const char *state = overall_state(api, &any_ready);
-    buf_appendf(&out, "{\"status\":\"%s\",\"models\":{", state);
-    for (size_t i = 0; i < workers_count(api->workers); i++) {
-        struct worker_status w = workers_status(api->workers, i);
-        if (i > 0)
-            buf_append_char(&out, ',');
-        append_field(&out, w.id, worker_state_name(w.state));
-    }
-    buf_append_text(&out, "}}");
-    respond_json(conn, any_ready ? 200 : 503, any_ready ? NULL : errors_fields(503), &out);
-}
-
-static void append_worker(struct buf *out, const struct worker_status *w)
-{
-    buf_append_char(out, '{');
-    append_field(out, "id", w->id);
-    buf_append_char(out, ',');
-    append_field(out, "path", w->path);
-    buf_append_char(out, ',');
-    append_field(out, "state", worker_state_name(w->state));
-    buf_appendf(out, ",\"pid\":%ld,\"requests\":%u,\"restarts\":%u", (long)w->pid, w->jobs,
-                w->restarts);
-    if (w->state == WORKER_LOADING) {
-        buf_append_char(out, ',');
-        append_field(out, "progress", w->progress);
-        buf_appendf(out, ",\"fraction\":%.3f", (double)w->fraction);
-    }
-    if (w->state == WORKER_FAILED) {
-        buf_append_char(out, ',');
-        append_field(out, "error", w->failure->text);
-    }
-    if (w->state == WORKER_READY) {
-        buf_append_char(out, ',');
-        append_field(out, "architecture", w->info->architecture);
-        buf_append_char(out, ',');
-        append_field(out, "isa", w->info->isa);
-        buf_appendf(out,
-                    ",\"vision\":%s,\"context_length\":%d,\"kv_tokens\":%d,\"weight_bytes\":%llu",
-                    w->info->has_vision ? "true" : "false", w->info->context_length,
-                    w->info->kv_tokens, (unsigned long long)w->info->weight_bytes);
-    }
-    buf_append_char(out, '}');
-}
-
-static void get_admin_status(void *context, struct http_conn *conn, struct http_request *request)
-{
-    const struct api *api = context;
-    (void)request;
-    struct buf out = {0};
-    bool any_ready;
-    struct decoders_status d = decoders_status(api->decoders);
-    buf_appendf(&out, "{\"status\":\"%s\",\"uptime_s\":%lld", overall_state(api, &any_ready),
-                (long long)(time(NULL) - api->started));
-    buf_appendf(&out, ",\"requests\":%u,\"connections\":%u", chats_running(api->chats),
-                http_server_connections(api->public_server));
-    buf_appendf(&out,
-                ",\"decoders\":{\"processes\":%u,\"ready\":%u,\"sandboxed\":%s,\"queued\":%zu,"
-                "\"restarts\":%u}",
-                d.processes, d.ready, d.sandboxed ? "true" : "false", d.queued, d.restarts);
-    buf_append_text(&out, ",\"models\":[");
-    for (size_t i = 0; i < workers_count(api->workers); i++) {
-        struct worker_status w = workers_status(api->workers, i);
-        if (i > 0)
-            buf_append_char(&out, ',');
-        append_worker(&out, &w);
-    }
-    buf_append_text(&out, "]}");
-    respond_json(conn, 200, NULL, &out);
-}
+/* ---- chat */
 
 static void post_chat(void *context, struct http_conn *conn, struct http_request *request)
 {
@@ -181,12 +90,16 @@ static const struct route public_routes[] = {
     {"POST", "/v1/chat/completions", post_chat},
     {"GET", "/v1/models", get_models},
     {"GET", "/v1/models/", get_model},
-    {"GET", "/health", get_health},
+    {"GET", "/health", monitor_health},
+    {"GET", "/ready", monitor_ready},
+    {"GET", "/metrics", monitor_metrics},
 };
 
 static const struct route admin_routes[] = {
-    {"GET", "/admin/health", get_health},
-    {"GET", "/admin/status", get_admin_status},
+    {"GET", "/admin/health", monitor_admin_health},
+    {"GET", "/admin/status", monitor_admin_status},
+    {"GET", "/admin/metrics", monitor_admin_metrics},
+    {"GET", "/metrics", monitor_metrics},
 };
 
 struct api_port api_public_port(struct api *api)
@@ -249,7 +162,16 @@ static void on_refused(void *context, struct http_conn *conn, int status, const 
     refuse(conn, status, text, NULL);
 }
 
+static void on_answered(void *context, const struct http_request *q, int status, double seconds)
+{
+    const struct api_port *port = context;
+    struct route_match match = {0};
+    if (q)
+        match = route_find(port->routes, port->n_routes, q->method, q->path);
+    metrics_answered(port->api->metrics, match.route ? match.route->path : NULL, status, seconds);
+}
+
 struct http_handler api_handler(struct api_port *port)
 {
-    return (struct http_handler){port, on_head, on_request, on_refused};
+    return (struct http_handler){port, on_head, on_request, on_refused, on_answered};
 }

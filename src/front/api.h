@@ -11,6 +11,7 @@ struct api {
     struct chats *chats;
     struct http_server *public_server;
     struct http_server *admin_server;
+    struct metrics *metrics;
     int64_t started; /* seconds since 1970 */
 };
 

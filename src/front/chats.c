@@ -18,7 +18,7 @@ struct chats {
     struct chats_options options;
     struct workers *workers;
     struct decoders *decoders;
-    unsigned running;
+    unsigned running, started;
 };
 
 struct chat {
@@ -26,7 +26,10 @@ struct chat {
     struct http_conn *conn; /* NULL once the client is gone or answered */
     struct chat_request request;
     int model;
-    uint64_t began;
+    uint64_t began; /* ms of the loop */
+    bool started;   /* its prompt is being worked on */
+    bool spoke;     /* the first text has come */
+    uint64_t images_began;
 
     uv_work_t work; /* parsing beside the loop */
     bool parsing;
@@ -88,6 +91,7 @@ static void chat_free(struct chat *c)
     buf_free(&c->text);
     free(c->body);
     c->owner->running--;
+    c->owner->started -= c->started;
     free(c);
 }
 
@@ -95,6 +99,7 @@ static void on_gone(void *context)
 {
     struct chat *c = context;
     log_write(LOG_INFO, "%s: the client went away", http_conn_request_id(c->conn));
+    metrics_add(c->owner->options.metrics, METRICS_CLIENTS_GONE, 1);
     c->conn = NULL;
     chat_free(c);
 }
@@ -155,16 +160,28 @@ static void begin_stream(struct chat *c)
     send_event(c, &out);
 }
 
+static double seconds_since(const struct chat *c, uint64_t ms)
+{
+    return (double)(uv_now(c->owner->loop) - ms) / 1000;
+}
+
+/* Errors may still come and deserve their own status: the answer begins with its text. */
 static void on_started(void *context, int32_t prompt_tokens)
 {
+    struct chat *c = context;
     (void)prompt_tokens;
-    (void)context; /* errors may still come and deserve their own status: wait for the text */
+    c->owner->started += !c->started;
+    c->started = true;
 }
 
 static void on_text(void *context, const char *text, size_t len)
 {
     struct chat *c = context;
     struct buf out = {0};
+    if (!c->spoke)
+        metrics_observe(c->owner->options.metrics, METRICS_FIRST_TOKEN_SECONDS,
+                        seconds_since(c, c->began));
+    c->spoke = true;
     if (!c->request.stream) {
         buf_append(&c->text, text, len);
         return;
@@ -180,6 +197,7 @@ static void on_done(void *context, const struct ipc_done *done)
     struct chat *c = context;
     struct vlmd_error err;
     c->job = NULL;
+    metrics_completed(c->owner->options.metrics, done, c->request.n_images);
     log_write(LOG_INFO,
               "%s: %d + %d tokens, queue %.2f s, vision %.2f s, prefill %.2f s, decode %.2f s",
               http_conn_request_id(c->conn), done->prompt_tokens, done->completion_tokens,
@@ -255,11 +273,26 @@ static void generate(struct chat *c)
 
 /* ---- images */
 
+static void count_image(const struct chat *c, const struct ipc_image *image)
+{
+    struct metrics *m = c->owner->options.metrics;
+    metrics_observe(m, METRICS_IMAGE_SECONDS, seconds_since(c, c->images_began));
+    if (!image) {
+        metrics_add(m, METRICS_IMAGES_REFUSED, 1);
+        return;
+    }
+    metrics_add(m, METRICS_IMAGES, 1);
+    metrics_add(m, METRICS_IMAGE_PIXELS,
+                (uint64_t)image->orig_width * (uint64_t)image->orig_height);
+    metrics_add(m, METRICS_IMAGE_MODEL_PIXELS, (uint64_t)image->width * (uint64_t)image->height);
+}
+
 static void on_decoded(void *context, struct ipc_image *image, const struct vlmd_error *err)
 {
     struct decode_slot *slot = context;
     struct chat *c = slot->chat;
     c->decodes[slot->index] = NULL;
+    count_image(c, image);
     if (err) {
         struct vlmd_error named = *err;
         err_set(&named, err->code, c->request.images[slot->index].field, "%s", err->text);
@@ -319,6 +352,7 @@ static void decode_images(struct chat *c, const struct worker_info *info)
         return;
     }
     c->n_decoding = c->request.n_images;
+    c->images_began = uv_now(c->owner->loop);
     for (size_t i = 0; i < c->request.n_images; i++) {
         if (order_image(c, i, info, &err) < 0) {
             err_set(&err, err.code, c->request.images[i].field, "%s",
@@ -419,6 +453,7 @@ void chats_handle(struct chats *chats, struct http_conn *conn)
     c->owner = chats;
     c->conn = conn;
     c->model = -1;
+    c->began = uv_now(chats->loop);
     c->work.data = c;
     random_id(c->id, "chatcmpl-");
     c->body = http_conn_take_body(conn, &c->body_len);
@@ -455,4 +490,14 @@ void chats_close(struct chats *chats)
 unsigned chats_running(const struct chats *chats)
 {
     return chats->running;
+}
+
+unsigned chats_waiting(const struct chats *chats)
+{
+    return chats->running - chats->started;
+}
+
+unsigned chats_most(const struct chats *chats)
+{
+    return chats->options.max_requests;
 }

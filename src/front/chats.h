@@ -16,6 +16,7 @@ struct chats_options {
     struct chat_limits limits;
     int32_t limit_side; /* of an encoded image */
     uint64_t limit_pixels;
+    struct metrics *metrics; /* NULL: nobody counts */
 };
 
 struct chats *chats_open(uv_loop_t *loop, const struct chats_options *options,
@@ -23,6 +24,8 @@ struct chats *chats_open(uv_loop_t *loop, const struct chats_options *options,
 /* All requests must have ended (their connections closed). */
 void chats_close(struct chats *chats);
 unsigned chats_running(const struct chats *chats);
+unsigned chats_waiting(const struct chats *chats); /* of these, whose prompt is not yet begun */
+unsigned chats_most(const struct chats *chats);    /* accepted at once */
 
 /* Takes the request over, body included, and answers on its connection. */
 void chats_handle(struct chats *chats, struct http_conn *conn);

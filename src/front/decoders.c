@@ -408,3 +408,8 @@ struct decoders_status decoders_status(const struct decoders *ds)
     }
     return status;
 }
+
+pid_t decoders_pid(const struct decoders *ds, unsigned i)
+{
+    return i < ds->n && ds->decoder[i].link ? link_pid(ds->decoder[i].link) : 0;
+}

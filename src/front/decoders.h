@@ -44,3 +44,4 @@ struct decoders_status {
     size_t queued;
 };
 struct decoders_status decoders_status(const struct decoders *decoders);
+pid_t decoders_pid(const struct decoders *decoders, unsigned i); /* 0 between processes */

@@ -229,13 +229,23 @@ static void send_buf(struct http_conn *c, struct buf *out)
 
 /* ---- the answer */
 
+/* By monitors, all the time. */
+static bool is_polled(const char *path)
+{
+    return strcmp(path, "/health") == 0 || strcmp(path, "/ready") == 0 ||
+           strcmp(path, "/metrics") == 0;
+}
+
 static void log_answer(struct http_conn *c)
 {
     const struct http_request *q = c->reader ? http_reader_request(c->reader) : NULL;
-    bool quiet = q && q->path && strcmp(q->path, "/health") == 0 && c->status < 500;
+    double seconds = (double)(uv_now(c->server->loop) - c->started_ms) / 1000;
+    bool understood = q && q->method && q->path;
+    bool quiet = understood && is_polled(q->path) && c->status < 500;
     log_write(quiet ? LOG_DEBUG : LOG_INFO, "%s %s %s %d %.3f s", c->request_id,
-              q && q->method ? q->method : "-", q && q->path ? q->path : "-", c->status,
-              (double)(uv_now(c->server->loop) - c->started_ms) / 1000);
+              understood ? q->method : "-", understood ? q->path : "-", c->status, seconds);
+    c->server->handler.on_answered(c->server->handler.context, understood ? q : NULL, c->status,
+                                   seconds);
 }
 
 /* The answer is handed to the socket: take the next request, or say goodbye. */

@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "front/http_reader.h"
+#include "front/metrics.h"
 
 struct http_conn;
 struct http_server;
@@ -32,6 +33,9 @@ struct http_handler {
     void (*on_request)(void *context, struct http_conn *conn, struct http_request *request);
     /* The reader refused; answer with http_respond. */
     void (*on_refused)(void *context, struct http_conn *conn, int status, const char *text);
+    /* An answer is complete. `request` is NULL when its head was not understood. */
+    void (*on_answered)(void *context, const struct http_request *request, int status,
+                        double seconds);
 };
 
 struct http_options {
@@ -40,7 +44,8 @@ struct http_options {
     struct http_limits limits;
     struct http_deadlines deadlines;
     unsigned max_connections;
-    size_t max_unsent; /* bytes of a response that may wait for a slow client */
+    size_t max_unsent;       /* bytes of a response that may wait for a slow client */
+    struct metrics *metrics; /* NULL: nobody counts */
 };
 
 /* Listens. The server belongs to the caller; `handler` is copied. NULL with *err. */

@@ -109,6 +109,7 @@ static int open_ports(struct server *s, struct vlmd_error *err)
                       .linger_ms = 2000},
         .max_connections = 12000,
         .max_unsent = 1u << 20,
+        .metrics = s->api.metrics,
     };
     struct http_handler handler = api_handler(&s->public_port);
     s->api.public_server = http_server_open(&s->loop, &options, &handler, err);
@@ -145,6 +146,7 @@ static int open_children(struct server *s, const struct model *models, size_t n_
         .threads = (int)config->threads,
         .kv_tokens = (int32_t)config->kv_tokens,
         .isa = config->isa,
+        .metrics = s->api.metrics,
     };
     struct worker_model list[CONFIG_MAX_MODELS];
     for (size_t i = 0; i < n_models; i++)
@@ -160,6 +162,7 @@ static int open_chats(struct server *s, struct vlmd_error *err)
         .limits = {.max_images = (size_t)s->config->max_images, .max_image_bytes = IMAGE_MAX_BYTES},
         .limit_side = IMAGE_MAX_SIDE,
         .limit_pixels = IMAGE_MAX_PIXELS,
+        .metrics = s->api.metrics,
     };
     s->api.chats = chats_open(&s->loop, &options, s->api.workers, s->api.decoders);
     return s->api.chats ? 0 : err_no_memory(err, sizeof options);
@@ -200,6 +203,7 @@ int server_run(const struct config *config, const struct model *models, size_t n
     raise_descriptor_limit();
     s->config = config;
     s->api.started = time(NULL);
+    s->api.metrics = metrics_open();
     s->public_port = api_public_port(&s->api);
     s->admin_port = api_admin_port(&s->api);
     watch_signals(s);
@@ -213,6 +217,7 @@ int server_run(const struct config *config, const struct model *models, size_t n
     }
     uv_run(&s->loop, UV_RUN_DEFAULT);
     chats_close(s->api.chats);
+    metrics_close(s->api.metrics);
     uv_loop_close(&s->loop);
     int status = s->status;
     log_write(LOG_INFO, "stopped");

@@ -19,6 +19,7 @@ struct worker {
     uint64_t deaths[MAX_RESTARTS]; /* times of the last ones, newest first */
     unsigned restarts;
     uint64_t started_ms, told_ms;
+    double load_seconds;
     char progress[128];
     float fraction;
     struct vlmd_error failure;
@@ -33,6 +34,7 @@ struct workers {
     char *program, *isa;
     int threads;
     int32_t kv_tokens;
+    struct metrics *metrics;
     uint64_t next_id;
     bool closing;
     size_t n_open; /* handles and processes that are not yet gone */
@@ -46,6 +48,7 @@ struct worker_job {
     struct worker *worker;
     uint64_t id;
     bool let_go;
+    int32_t prompt_tokens, tokens; /* told so far */
     struct worker_events events;
     struct worker_job *next;
 };
@@ -156,9 +159,10 @@ static void on_ready(struct worker *w, const struct ipc_ready *m)
     };
     snprintf(w->info.architecture, sizeof w->info.architecture, "%s", m->architecture.data);
     snprintf(w->info.isa, sizeof w->info.isa, "%s", m->isa.data);
+    w->load_seconds = (double)(uv_now(w->owner->loop) - w->started_ms) / 1000;
+    metrics_observe(w->owner->metrics, METRICS_LOAD_SECONDS, w->load_seconds);
     log_write(LOG_INFO, "%s: ready after %.1f s (%s, %s kernels, context %d)", w->id,
-              (double)(uv_now(w->owner->loop) - w->started_ms) / 1000, w->info.architecture,
-              w->info.isa, w->info.context_length);
+              w->load_seconds, w->info.architecture, w->info.isa, w->info.context_length);
     set_state(w, WORKER_READY);
     answer_waits(w, &w->info, NULL);
 }
@@ -204,11 +208,15 @@ static void on_message(void *context, struct ipc_message *m)
         break;
     case IPC_STARTED:
         job = find_job(w, m->started.id);
+        if (job)
+            job->prompt_tokens = m->started.prompt_tokens;
         if (job && !job->let_go)
             job->events.started(job->events.context, m->started.prompt_tokens);
         break;
     case IPC_TEXT:
         job = find_job(w, m->text.id);
+        if (job)
+            job->tokens = m->text.tokens;
         if (job && !job->let_go)
             job->events.text(job->events.context, m->text.text.data, m->text.text.len);
         break;
@@ -335,6 +343,7 @@ struct workers *workers_open(uv_loop_t *loop, const struct workers_options *opti
     ws->isa = strdup(options->isa ? options->isa : "auto");
     ws->threads = options->threads;
     ws->kv_tokens = options->kv_tokens;
+    ws->metrics = options->metrics;
     bool whole = ws->program && ws->isa;
     for (size_t i = 0; i < n_models; i++) {
         struct worker *w = &ws->worker[i];
@@ -395,6 +404,14 @@ int workers_find(const struct workers *ws, const char *name)
     return -1;
 }
 
+static int64_t kv_tokens_used(const struct worker *w)
+{
+    int64_t sum = 0;
+    for (const struct worker_job *job = w->jobs; job; job = job->next)
+        sum += (int64_t)job->prompt_tokens + job->tokens;
+    return sum;
+}
+
 struct worker_status workers_status(const struct workers *ws, size_t index)
 {
     const struct worker *w = &ws->worker[index];
@@ -409,6 +426,8 @@ struct worker_status workers_status(const struct workers *ws, size_t index)
         .pid = w->link ? link_pid(w->link) : 0,
         .jobs = w->n_jobs,
         .restarts = w->restarts,
+        .load_seconds = w->load_seconds,
+        .kv_tokens_used = kv_tokens_used(w),
     };
 }
 

@@ -6,6 +6,7 @@
 #include <uv.h>
 
 #include "front/link.h"
+#include "front/metrics.h"
 
 struct workers;
 struct worker_job;
@@ -15,6 +16,7 @@ struct workers_options {
     int threads;
     int32_t kv_tokens;
     const char *isa;
+    struct metrics *metrics; /* NULL: nobody counts */
 };
 
 struct worker_model {
@@ -52,6 +54,8 @@ struct worker_status {
     pid_t pid;
     unsigned jobs;
     unsigned restarts;
+    double load_seconds;    /* the last time, 0 before */
+    int64_t kv_tokens_used; /* by its jobs, as far as it has told */
 };
 
 struct workers *workers_open(uv_loop_t *loop, const struct workers_options *options,

@@ -214,9 +214,9 @@ def test_models(fake):
 
 
 def test_health(fake):
-    assert fake.get("/health").json() == {
-        "status": "ok", "models": {"fake": "ready", "blind": "ready"},
-    }
+    health = fake.get("/health").json()
+    assert health["status"] == "ok" and health["healthy"] is True
+    assert health["models"] == {"fake": "ready", "blind": "ready"}
     assert fake.get("/admin/health", port=fake.admin_port).status == 200
     head = fake.request("HEAD", "/health")
     assert head.status == 200 and head.body == b"" and int(head.headers["Content-Length"]) > 0
