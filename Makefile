@@ -177,17 +177,22 @@ bindir := $(DESTDIR)$(PREFIX)/bin
 mandir := $(DESTDIR)$(PREFIX)/share/man/man1
 modeldir := $(DESTDIR)$(PREFIX)/share/vlmd/models/vlmd-tiny
 .PHONY: install uninstall
-install: $(B)/vlmd $(B)/vlmd.1
+install: $(B)/vlmd man/vlmd.1
 	$(INSTALL) -d $(bindir) $(mandir) $(modeldir)
 	$(INSTALL) -m 755 $(B)/vlmd $(bindir)/vlmd
-	$(INSTALL) -m 644 $(B)/vlmd.1 $(mandir)/vlmd.1
+	$(INSTALL) -m 644 man/vlmd.1 $(mandir)/vlmd.1
 	$(INSTALL) -m 644 models/vlmd-tiny/* $(modeldir)
 uninstall:
 	rm -f $(bindir)/vlmd $(mandir)/vlmd.1
 	rm -rf $(modeldir)
 	-rmdir $(DESTDIR)$(PREFIX)/share/vlmd/models $(DESTDIR)$(PREFIX)/share/vlmd
-$(B)/vlmd.1: $(B)/vlmd tools/manpage.sh
-	tools/manpage.sh $(B)/vlmd >$@
+
+# ---- what documents take from the program (checked in; tests/e2e/test_settings.py sees to it that they are current)
+.PHONY: docs docs-check
+docs: $(B)/vlmd
+	@tools/documents.sh $(B)/vlmd
+docs-check: $(B)/vlmd
+	@tools/documents.sh $(B)/vlmd --check
 
 .PHONY: clean help
 clean:
@@ -200,6 +205,7 @@ help:
 	@echo "make parity        checks the engine against numbers from transformers (ISA=\"c avx2\": which kernels)"
 	@echo "make lint          layers (no upward or sideways include), format-check, file sizes, headers on their own"
 	@echo "make format        clang-format"
+	@echo "make docs          writes man/vlmd.1 and the tables of docs/CONFIGURATION.md anew (docs-check: are they current?)"
 	@echo "make install       program, manual page and the shipped model under PREFIX (/usr/local); make uninstall"
 	@echo "make clean         removes what was built (but not build/deps, which bin/setup fills)"
 

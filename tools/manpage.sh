@@ -1,5 +1,6 @@
 #!/bin/sh
-# Writes a manual page for the program $1 to standard output: its own help texts, as they are.
+# Writes the manual page of the program $1 to standard output: the settings from its table of settings, the rest from its own help
+# texts, as they are. `make docs` keeps the page in man/vlmd.1.
 set -eu
 program=$1
 
@@ -15,7 +16,12 @@ echo '.SH NAME'
 echo 'vlmd \- describe pictures on the terminal, or serve vision-language models behind the OpenAI API'
 echo '.SH SYNOPSIS'
 "$program" --help | verbatim
-for command in run serve list; do
+for command in run list; do
     echo ".SH vlmd $command" | tr '[:lower:]' '[:upper:]'
     "$program" $command --help | verbatim
 done
+echo '.SH VLMD SERVE'
+"$program" serve --help | sed '/:$/,$d' | verbatim
+echo '.SH SETTINGS'
+echo 'Behind each setting of vlmd serve stand the variables that set it, and SIGHUP where that signal makes the server take a new value.'
+"$program" help settings-roff

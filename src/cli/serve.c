@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/commands.h"
 #include "front/server.h"
@@ -10,8 +11,11 @@ static void show_help(void)
     struct buf text = {0};
     buf_append_text(&text, "usage: vlmd serve [OPTION]...\n\n"
                            "Serves models at /v1/chat/completions and /v1/models until it gets "
-                           "SIGINT or SIGTERM.\n\n");
-    config_help(&text);
+                           "SIGINT or SIGTERM.\nEach option is a setting; a file of settings "
+                           "(--config) and variables of the environment\nset them too: vlmd "
+                           "serve --check shows what holds, and docs/CONFIGURATION.md has "
+                           "more.\n\n");
+    config_append_help(&text);
     fputs(text.data ? text.data : "", stdout);
     buf_free(&text);
 }
@@ -34,34 +38,67 @@ static int make_distinct(const struct model *models, size_t n, struct model *add
     return 0;
 }
 
+/* What --check prints: the settings, and notes on standard error. */
+static void show_settings(const struct config *config)
+{
+    struct buf text = {0};
+    config_append_effective(&text, config);
+    fputs(text.data ? text.data : "", stdout);
+    buf_free(&text);
+}
+
+static void show_meaningless(void)
+{
+    struct buf text = {0};
+    config_append_meaningless(&text, environ);
+    fputs(text.data ? text.data : "", stderr);
+    buf_free(&text);
+}
+
+static int find_models(const struct config *config, struct model models[CONFIG_LIST_MAX], size_t *n,
+                       struct vlmd_error *err)
+{
+    static const struct config_list shipped = {{MODELS_SHIPPED}, 1};
+    const struct config_list *names = config->model.n > 0 ? &config->model : &shipped;
+    for (*n = 0; *n < names->n;) {
+        struct model *added = &models[*n];
+        if (models_resolve(names->items[*n], added, err) < 0)
+            return -1;
+        if (make_distinct(models, (*n)++, added, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 int command_serve(int argc, char **argv)
 {
     struct config config;
     struct vlmd_error err;
-    struct model models[CONFIG_MAX_MODELS] = {0};
+    struct model models[CONFIG_LIST_MAX] = {0};
     size_t n = 0;
-    int status = 1;
-    config_defaults(&config);
-    if (config_parse(&config, argc, argv, &err) < 0)
-        return command_misused("serve", err.text);
+    int status = 0;
+    const struct config_input input = {argc, argv, environ, config_machine_memory()};
+    if (config_read(&config, &input, &err) < 0) {
+        status = command_misused("serve", err.text);
+        goto out;
+    }
     if (config.help) {
         show_help();
-        return 0;
+        goto out;
     }
-    if (config.n_models == 0)
-        config.models[config.n_models++] = MODELS_SHIPPED;
-    while (n < config.n_models) {
-        struct model *added = &models[n];
-        int got = models_resolve(config.models[n], added, &err);
-        n += got == 0;
-        if (got < 0 || make_distinct(models, n - 1, added, &err) < 0) {
-            fprintf(stderr, "vlmd serve: %s\n", err.text);
-            goto out;
-        }
+    show_meaningless();
+    if (find_models(&config, models, &n, &err) < 0) {
+        fprintf(stderr, "vlmd serve: %s\n", err.text);
+        status = 1;
+        goto out;
     }
-    status = server_run(&config, models, n);
+    if (config.check)
+        show_settings(&config);
+    else
+        status = server_run(&config, &input, models, n);
 out:
     for (size_t i = 0; i < n; i++)
         model_free(&models[i]);
+    config_free(&config);
     return status;
 }

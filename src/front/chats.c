@@ -25,6 +25,7 @@ struct chat {
     struct chats *owner;
     struct http_conn *conn; /* NULL once the client is gone or answered */
     struct chat_request request;
+    struct chat_limits limits; /* those of its time: the parsing thread reads them */
     int model;
     uint64_t began; /* ms of the loop */
     bool started;   /* its prompt is being worked on */
@@ -414,8 +415,8 @@ static void on_parsed(struct chat *c)
 static void parse(uv_work_t *work)
 {
     struct chat *c = work->data;
-    c->parse_status = chat_request_parse(c->body, c->body_len, &c->owner->options.limits,
-                                         &c->request, &c->parse_error);
+    c->parse_status =
+        chat_request_parse(c->body, c->body_len, &c->limits, &c->request, &c->parse_error);
 }
 
 static void after_parse(uv_work_t *work, int status)
@@ -451,6 +452,7 @@ void chats_handle(struct chats *chats, struct http_conn *conn)
     }
     chats->running++;
     c->owner = chats;
+    c->limits = chats->options.limits;
     c->conn = conn;
     c->model = -1;
     c->began = uv_now(chats->loop);
@@ -480,6 +482,11 @@ struct chats *chats_open(uv_loop_t *loop, const struct chats_options *options,
     chats->workers = workers;
     chats->decoders = decoders;
     return chats;
+}
+
+void chats_configure(struct chats *chats, const struct chats_options *options)
+{
+    chats->options = *options;
 }
 
 void chats_close(struct chats *chats)

@@ -21,6 +21,8 @@ struct chats_options {
 
 struct chats *chats_open(uv_loop_t *loop, const struct chats_options *options,
                          struct workers *workers, struct decoders *decoders);
+/* New options, for the requests that come from now on. */
+void chats_configure(struct chats *chats, const struct chats_options *options);
 /* All requests must have ended (their connections closed). */
 void chats_close(struct chats *chats);
 unsigned chats_running(const struct chats *chats);

@@ -1,5 +1,6 @@
-/* The server's settings: one table declares each with name, type, range, default and help; the
- * parser and --help come from it. */
+/* The server's settings: what settings.def declares, read from the command line, the environment, a
+ * file and what is detected, in this order of precedence. What a setting does is its user's matter.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -9,30 +10,86 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-#define CONFIG_MAX_MODELS 16
-
-struct config {
-    const char *models[CONFIG_MAX_MODELS]; /* borrowed from argv */
-    size_t n_models;
-    const char *host;
-    int64_t port;
-    int64_t admin_port;
-    int64_t threads;
-    int64_t kv_tokens;
-    const char *isa;
-    int64_t max_requests;
-    int64_t max_images;
-    int64_t decoders;
-    int64_t decode_seconds;
-    int64_t drain_seconds;
-    bool no_sandbox;
-    bool verbose;
-    const char *worker_program;
-    bool help;
+enum {
+    CONFIG_LIST_MAX = 16,
 };
 
-void config_defaults(struct config *config);
-/* Reads argv[0..argc), all of it options. Errors name the option as their field. */
-int config_parse(struct config *config, int argc, char *const *argv, struct vlmd_error *err);
+struct config_list {
+    const char *items[CONFIG_LIST_MAX];
+    size_t n;
+};
+
+/* The kinds of settings.def. A text that is not set is NULL. */
+typedef int64_t config_number;
+typedef int64_t config_size;
+typedef const char *config_text;
+typedef const char *config_choice;
+typedef struct config_list config_list;
+typedef bool config_toggle;
+
+/* Lines of settings.def. */
+enum {
+#define GROUP(title)         +1
+#define SETTING(member, ...) +1
+    CONFIG_LINES = 0
+#include "front/settings.def"
+#undef GROUP
+#undef SETTING
+};
+
+enum config_source {
+    CONFIG_NOT_SET,
+    CONFIG_DEFAULT,
+    CONFIG_DETECTED,
+    CONFIG_FILE,
+    CONFIG_ENVIRONMENT,
+    CONFIG_FLAG,
+};
+
+struct config_origin {
+    enum config_source source;
+    const char *variable; /* with CONFIG_ENVIRONMENT */
+    unsigned line;        /* with CONFIG_FILE */
+};
+
+/* Texts belong to the config. */
+struct config {
+#define GROUP(title)
+#define SETTING(member, kind, ...) config_##kind member;
+#include "front/settings.def"
+#undef GROUP
+#undef SETTING
+    struct config_origin origins[CONFIG_LINES]; /* by line of settings.def */
+    uint64_t memory_bytes;                      /* of the machine */
+    struct config_text_kept *kept;
+};
+
+struct config_input {
+    int argc;
+    char *const *argv;        /* options only */
+    char *const *environment; /* "NAME=value", ended by NULL; or NULL */
+    uint64_t memory_bytes;    /* of the machine; 0: not known */
+};
+
+/* Reads everything. Errors name the setting as their field and say where the wrong value stands.
+ * `out` is to be freed in any case. With --help the rest is not looked at. */
+int config_read(struct config *out, const struct config_input *input, struct vlmd_error *err);
+void config_free(struct config *config);
+/* Physical memory of this machine, 0 when unknown. */
+uint64_t config_machine_memory(void);
+
+/* Takes the settings over that may change while the server runs. Appends to `applied` and `waiting`
+ * the names (separated by ", ") of those that changed now and of those that want a restart. Texts
+ * are copied. -1 without memory. */
+int config_reload(struct config *running, const struct config *fresh, struct buf *applied,
+                  struct buf *waiting, struct vlmd_error *err);
+
 /* Appends the options as --help shows them. */
-void config_help(struct buf *out);
+void config_append_help(struct buf *out);
+/* Appends the settings as a file of settings that means the same, with the origin of each. */
+void config_append_effective(struct buf *out, const struct config *config);
+/* Appends tables for docs/CONFIGURATION.md, and the part on settings of the manual page (roff). */
+void config_append_markdown(struct buf *out);
+void config_append_manual(struct buf *out);
+/* Appends a line for each variable that the Python server knew and that means nothing here. */
+void config_append_meaningless(struct buf *out, char *const *environment);

@@ -10,11 +10,12 @@
 #include "front/api.h"
 
 struct server {
-    const struct config *config;
+    struct config *config;
+    const struct config_input *input; /* to read the settings again */
     uv_loop_t loop;
     struct api api;
     struct api_port public_port, admin_port;
-    uv_signal_t interrupt, terminate;
+    uv_signal_t interrupt, terminate, hangup;
     uv_timer_t drain;
     bool draining;
     bool closing;
@@ -48,6 +49,7 @@ static void close_all(struct server *s)
     workers_close(s->api.workers);
     uv_close((uv_handle_t *)&s->interrupt, NULL);
     uv_close((uv_handle_t *)&s->terminate, NULL);
+    uv_close((uv_handle_t *)&s->hangup, NULL);
     uv_close((uv_handle_t *)&s->drain, NULL);
 }
 
@@ -136,7 +138,7 @@ static int open_children(struct server *s, const struct model *models, size_t n_
         .program = child_own_program(),
         .processes = (unsigned)config->decoders,
         .timeout_ms = (unsigned)config->decode_seconds * 1000,
-        .sandbox = !config->no_sandbox,
+        .sandbox = config->sandbox,
     };
     s->api.decoders = decoders_open(&s->loop, &decoders, err);
     if (!s->api.decoders)
@@ -148,24 +150,61 @@ static int open_children(struct server *s, const struct model *models, size_t n_
         .isa = config->isa,
         .metrics = s->api.metrics,
     };
-    struct worker_model list[CONFIG_MAX_MODELS];
+    struct worker_model list[CONFIG_LIST_MAX];
     for (size_t i = 0; i < n_models; i++)
         list[i] = (struct worker_model){models[i].id, models[i].path};
     s->api.workers = workers_open(&s->loop, &workers, list, n_models, err);
     return s->api.workers ? 0 : -1;
 }
 
-static int open_chats(struct server *s, struct vlmd_error *err)
+static struct chats_options chats_options(const struct server *s)
 {
-    struct chats_options options = {
+    return (struct chats_options){
         .max_requests = (unsigned)s->config->max_requests,
         .limits = {.max_images = (size_t)s->config->max_images, .max_image_bytes = IMAGE_MAX_BYTES},
         .limit_side = IMAGE_MAX_SIDE,
         .limit_pixels = IMAGE_MAX_PIXELS,
         .metrics = s->api.metrics,
     };
+}
+
+static int open_chats(struct server *s, struct vlmd_error *err)
+{
+    struct chats_options options = chats_options(s);
     s->api.chats = chats_open(&s->loop, &options, s->api.workers, s->api.decoders);
     return s->api.chats ? 0 : err_no_memory(err, sizeof options);
+}
+
+/* ---- settings that change while the server runs */
+
+static void apply_settings(struct server *s)
+{
+    struct chats_options options = chats_options(s);
+    log_set_level(s->config->verbose ? LOG_DEBUG : LOG_INFO);
+    chats_configure(s->api.chats, &options);
+}
+
+static void on_hangup(uv_signal_t *handle, int number)
+{
+    struct server *s = handle->data;
+    struct buf applied = {0}, waiting = {0};
+    struct config fresh;
+    struct vlmd_error err;
+    (void)number;
+    if (s->closing)
+        return;
+    if (config_read(&fresh, s->input, &err) < 0 ||
+        config_reload(s->config, &fresh, &applied, &waiting, &err) < 0) {
+        log_write(LOG_ERROR, "SIGHUP: the settings stay as they are: %s", err.text);
+    } else {
+        apply_settings(s);
+        log_write(LOG_INFO, "SIGHUP: changed: %s", applied.len > 0 ? applied.data : "nothing");
+        if (waiting.len > 0)
+            log_write(LOG_WARN, "SIGHUP: these want a restart: %s", waiting.data);
+    }
+    config_free(&fresh);
+    buf_free(&applied);
+    buf_free(&waiting);
 }
 
 static void watch_signals(struct server *s)
@@ -173,10 +212,12 @@ static void watch_signals(struct server *s)
     signal(SIGPIPE, SIG_IGN);
     uv_signal_init(&s->loop, &s->interrupt);
     uv_signal_init(&s->loop, &s->terminate);
+    uv_signal_init(&s->loop, &s->hangup);
     uv_timer_init(&s->loop, &s->drain);
-    s->interrupt.data = s->terminate.data = s->drain.data = s;
+    s->interrupt.data = s->terminate.data = s->hangup.data = s->drain.data = s;
     uv_signal_start(&s->interrupt, on_signal, SIGINT);
     uv_signal_start(&s->terminate, on_signal, SIGTERM);
+    uv_signal_start(&s->hangup, on_hangup, SIGHUP);
 }
 
 static int open_all(struct server *s, const struct model *models, size_t n_models,
@@ -189,7 +230,8 @@ static int open_all(struct server *s, const struct model *models, size_t n_model
     return 0;
 }
 
-int server_run(const struct config *config, const struct model *models, size_t n_models)
+int server_run(struct config *config, const struct config_input *input, const struct model *models,
+               size_t n_models)
 {
     struct vlmd_error err;
     struct server *s = calloc(1, sizeof *s);
@@ -202,6 +244,7 @@ int server_run(const struct config *config, const struct model *models, size_t n
     log_set_level(config->verbose ? LOG_DEBUG : LOG_INFO);
     raise_descriptor_limit();
     s->config = config;
+    s->input = input;
     s->api.started = time(NULL);
     s->api.metrics = metrics_open();
     s->public_port = api_public_port(&s->api);

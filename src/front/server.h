@@ -4,5 +4,7 @@
 #include "front/config.h"
 #include "front/models.h"
 
-/* Serves until SIGINT or SIGTERM. Returns the exit status of the process. */
-int server_run(const struct config *config, const struct model *models, size_t n_models);
+/* Serves until SIGINT or SIGTERM. SIGHUP reads `input` again and changes *config. Returns the exit
+ * status of the process. */
+int server_run(struct config *config, const struct config_input *input, const struct model *models,
+               size_t n_models);

@@ -6,7 +6,6 @@
 
 #include "base/json.h"
 #include "front/chat_text.h"
-#include "front/config.h"
 #include "front/errors.h"
 #include "front/http_response.h"
 #include "front/json_text.h"
@@ -140,48 +139,6 @@ static void test_chunks(void **state)
     buf_free(&out);
 }
 
-/* Parses words separated by spaces on top of *c, which borrows from `line`. */
-static int parse(struct config *c, char *line, struct vlmd_error *err)
-{
-    char *words[16];
-    int n = 0;
-    for (char *word = strtok(line, " "); word && n < 16; word = strtok(NULL, " "))
-        words[n++] = word;
-    return config_parse(c, n, words, err);
-}
-
-static void test_settings(void **state)
-{
-    (void)state;
-    struct config c;
-    struct vlmd_error err;
-    config_defaults(&c);
-    assert_int_equal(c.port, 11440);
-    assert_int_equal(c.admin_port, 11441);
-    assert_string_equal(c.host, "127.0.0.1");
-    assert_int_equal(c.n_models, 0);
-    char good[] = "--model a --port=0 --model=b --verbose --host ::1";
-    assert_int_equal(parse(&c, good, &err), 0);
-    assert_int_equal(c.n_models, 2);
-    assert_string_equal(c.models[1], "b");
-    assert_int_equal(c.port, 0);
-    assert_true(c.verbose && !c.no_sandbox);
-    static const char *const bad[] = {"--port=65536", "--port=-1",   "--port=1x",
-                                      "--port=",      "--port",      "--porter",
-                                      "port",         "--verbose=1", "--max-requests=0"};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        char *argument = strdup(bad[i]);
-        assert_int_equal(parse(&c, argument, &err), -1);
-        assert_int_equal(err.code, VLMD_INVALID);
-        free(argument);
-    }
-    struct buf help = {0};
-    config_help(&help);
-    assert_non_null(strstr(help.data, "--port N"));
-    assert_non_null(strstr(help.data, "(default: 11440)"));
-    buf_free(&help);
-}
-
 static void test_random_ids(void **state)
 {
     (void)state;
@@ -195,11 +152,10 @@ static void test_random_ids(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_routes),     cmocka_unit_test(test_hosts),
-        cmocka_unit_test(test_percent),    cmocka_unit_test(test_content_types),
-        cmocka_unit_test(test_json_text),  cmocka_unit_test(test_error_bodies),
-        cmocka_unit_test(test_chunks),     cmocka_unit_test(test_settings),
-        cmocka_unit_test(test_random_ids),
+        cmocka_unit_test(test_routes),    cmocka_unit_test(test_hosts),
+        cmocka_unit_test(test_percent),   cmocka_unit_test(test_content_types),
+        cmocka_unit_test(test_json_text), cmocka_unit_test(test_error_bodies),
+        cmocka_unit_test(test_chunks),    cmocka_unit_test(test_random_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
