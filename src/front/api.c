@@ -80,8 +80,12 @@ static void get_model(void *context, struct http_conn *conn, struct http_request
 static void post_chat(void *context, struct http_conn *conn, struct http_request *request)
 {
     const struct api *api = context;
-    (void)request;
-    chats_handle(api->chats, conn);
+    struct chat_caller caller = {.priority = PRIORITY_NORMAL};
+    const char *wanted = http_request_field(request, "x-priority");
+    int priority = wanted ? priority_from_text(wanted) : -1;
+    if (priority >= 0)
+        caller.priority = (enum priority)priority;
+    chats_handle(api->chats, conn, &caller);
 }
 
 /* ---- the ports */

@@ -1,11 +1,13 @@
 #include "front/chats.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "front/admission.h"
 #include "front/chat_text.h"
 #include "front/errors.h"
 #include "front/random_id.h"
@@ -18,6 +20,7 @@ struct chats {
     struct chats_options options;
     struct workers *workers;
     struct decoders *decoders;
+    struct admission *admission;
     unsigned running, started;
 };
 
@@ -38,6 +41,9 @@ struct chat {
     size_t body_len;
     int parse_status;
     struct vlmd_error parse_error;
+
+    struct admission_ticket ticket;
+    char waited[64]; /* header fields, of an answer that had to wait for its turn */
 
     struct worker_wait wait;
     struct decode_job **decodes; /* n_images; NULL when done */
@@ -91,6 +97,7 @@ static void chat_free(struct chat *c)
     chat_request_free(&c->request);
     buf_free(&c->text);
     free(c->body);
+    admission_leave(c->owner->admission, &c->ticket);
     c->owner->running--;
     c->owner->started -= c->started;
     free(c);
@@ -105,39 +112,44 @@ static void on_gone(void *context)
     chat_free(c);
 }
 
-static void respond_error(struct http_conn *conn, const struct api_error *error)
+static void respond_error(struct http_conn *conn, const struct api_error *error, const char *more)
 {
     struct buf body = {0};
     errors_append_json(&body, error);
-    http_respond(conn, error->status, "application/json", errors_fields(error->status),
-                 body.data ? body.data : "", body.len);
+    http_respond(conn, error->status, "application/json", more, body.data ? body.data : "",
+                 body.len);
     buf_free(&body);
 }
 
-/* Ends the chat with an error, in the stream if that has begun. */
-static void fail(struct chat *c, const struct vlmd_error *err)
+/* Ends the chat with an error, in the stream if that has begun. `more`: header fields. */
+static void refuse(struct chat *c, const struct api_error *error, const char *more)
 {
     struct http_conn *conn = c->conn;
-    struct api_error error = errors_from(err);
-    if (err->code == VLMD_NOT_FOUND && strcmp(err->field, "model") == 0)
-        error.code = "model_not_found";
     http_conn_on_gone(conn, NULL, NULL);
-    if (error.status >= 500)
-        log_write(LOG_WARN, "%s: %s", http_conn_request_id(conn), err->text);
+    if (error->status >= 500)
+        log_write(LOG_WARN, "%s: %s", http_conn_request_id(conn), error->message);
     if (c->streaming) {
         struct buf event = {0};
         buf_append_text(&event, "data: ");
-        errors_append_json(&event, &error);
+        errors_append_json(&event, error);
         buf_append_text(&event, "\n\n");
         if (!event.failed)
             http_stream_write(conn, event.data, event.len);
         buf_free(&event);
         http_stream_end(conn);
     } else {
-        respond_error(conn, &error);
+        respond_error(conn, error, more);
     }
     c->conn = NULL;
     chat_free(c);
+}
+
+static void fail(struct chat *c, const struct vlmd_error *err)
+{
+    struct api_error error = errors_from(err);
+    if (err->code == VLMD_NOT_FOUND && strcmp(err->field, "model") == 0)
+        error.code = "model_not_found";
+    refuse(c, &error, errors_fields(error.status));
 }
 
 /* ---- the answer */
@@ -151,12 +163,18 @@ static void send_event(struct chat *c, struct buf *out)
     buf_free(out);
 }
 
+static const char *stream_fields(const struct chat *c, char out[160])
+{
+    snprintf(out, 160, "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n%s", c->waited);
+    return out;
+}
+
 static void begin_stream(struct chat *c)
 {
     struct buf out = {0};
+    char fields[160];
     c->streaming = true;
-    http_stream_begin(c->conn, 200, "text/event-stream; charset=utf-8",
-                      "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n");
+    http_stream_begin(c->conn, 200, "text/event-stream; charset=utf-8", stream_fields(c, fields));
     chat_text_role(&out, &c->head);
     send_event(c, &out);
 }
@@ -193,10 +211,13 @@ static void on_text(void *context, const char *text, size_t len)
     send_event(c, &out);
 }
 
-static void on_done(void *context, const struct ipc_done *done)
+static void on_done(void *context, const struct ipc_done *said)
 {
     struct chat *c = context;
     struct vlmd_error err;
+    struct ipc_done with_wait = *said;
+    const struct ipc_done *done = &with_wait;
+    with_wait.queue_seconds += (float)admission_waited(c->owner->admission, &c->ticket) / 1000;
     c->job = NULL;
     metrics_completed(c->owner->options.metrics, done, c->request.n_images);
     log_write(LOG_INFO,
@@ -222,7 +243,7 @@ static void on_done(void *context, const struct ipc_done *done)
         chat_text_body(&out, &c->head, c->text.data ? c->text.data : "", c->text.len, done);
         if (out.failed)
             out.len = 0;
-        http_respond(c->conn, out.failed ? 503 : 200, "application/json", NULL,
+        http_respond(c->conn, out.failed ? 503 : 200, "application/json", c->waited,
                      out.data ? out.data : "", out.len);
         buf_free(&out);
     }
@@ -388,6 +409,60 @@ static void on_model(void *context, const struct worker_info *info, const struct
     decode_images(c, info);
 }
 
+/* ---- the queue */
+
+static void on_turn(void *context)
+{
+    struct chat *c = context;
+    if (c->ticket.queue.position > 0)
+        snprintf(c->waited, sizeof c->waited, "X-Queue-Wait-Ms: %llu\r\nX-Queue-Position: %u\r\n",
+                 (unsigned long long)admission_waited(c->owner->admission, &c->ticket),
+                 c->ticket.queue.position);
+    c->wait = (struct worker_wait){.context = c, .done = on_model};
+    workers_wait(c->owner->workers, (size_t)c->model, &c->wait);
+}
+
+static void on_late(void *context, bool working)
+{
+    struct chat *c = context;
+    struct admission *queue = c->owner->admission;
+    unsigned long long waited = admission_waited(queue, &c->ticket);
+    char text[128], more[160];
+    if (working) {
+        struct api_error error =
+            errors_from_status(504, "the request took too long and was given up");
+        refuse(c, &error, NULL);
+        return;
+    }
+    metrics_add(c->owner->options.metrics, METRICS_QUEUE_TIMEOUTS, 1);
+    snprintf(text, sizeof text, "the request waited %llu ms for its turn and was given up", waited);
+    snprintf(more, sizeof more,
+             "Retry-After: %u\r\nX-Queue-Wait-Ms: %llu\r\nX-Queue-Position: %u\r\n",
+             admission_retry_after(queue), waited, c->ticket.queue.position);
+    struct api_error error = errors_from_status(503, text);
+    error.code = "queue_timeout";
+    refuse(c, &error, more);
+}
+
+static void enter_queue(struct chat *c)
+{
+    char more[64];
+    c->ticket.context = c;
+    c->ticket.on_turn = on_turn;
+    c->ticket.on_late = on_late;
+    enum queue_state state = admission_enter(c->owner->admission, &c->ticket);
+    if (state == QUEUE_WORKING)
+        on_turn(c);
+    if (state != QUEUE_OUT)
+        return;
+    metrics_add(c->owner->options.metrics, METRICS_QUEUE_REFUSED, 1);
+    snprintf(more, sizeof more, "Retry-After: %u\r\n", admission_retry_after(c->owner->admission));
+    struct api_error error =
+        errors_from_status(503, "too many requests are waiting; try again later");
+    error.code = "queue_full";
+    refuse(c, &error, more);
+}
+
 /* ---- parsing */
 
 static void on_parsed(struct chat *c)
@@ -408,8 +483,7 @@ static void on_parsed(struct chat *c)
     }
     c->head =
         (struct chat_head){c->id, c->request.model, (int64_t)time(NULL), c->request.include_usage};
-    c->wait = (struct worker_wait){.context = c, .done = on_model};
-    workers_wait(c->owner->workers, (size_t)c->model, &c->wait);
+    enter_queue(c);
 }
 
 static void parse(uv_work_t *work)
@@ -435,13 +509,16 @@ static void after_parse(uv_work_t *work, int status)
 static void refuse_busy(struct chats *chats, struct http_conn *conn)
 {
     struct vlmd_error err;
+    char more[64];
     err_set(&err, VLMD_BUSY, NULL, "%u requests are being worked on; try again later",
             chats->running);
     struct api_error error = errors_from(&err);
-    respond_error(conn, &error);
+    metrics_add(chats->options.metrics, METRICS_QUEUE_REFUSED, 1);
+    snprintf(more, sizeof more, "Retry-After: %u\r\n", admission_retry_after(chats->admission));
+    respond_error(conn, &error, more);
 }
 
-void chats_handle(struct chats *chats, struct http_conn *conn)
+void chats_handle(struct chats *chats, struct http_conn *conn, const struct chat_caller *caller)
 {
     struct chat *c = NULL;
     if (chats->running < chats->options.max_requests)
@@ -454,6 +531,8 @@ void chats_handle(struct chats *chats, struct http_conn *conn)
     c->owner = chats;
     c->limits = chats->options.limits;
     c->conn = conn;
+    c->ticket.queue.priority = caller->priority;
+    c->ticket.queue.owner = caller->owner;
     c->model = -1;
     c->began = uv_now(chats->loop);
     c->work.data = c;
@@ -477,6 +556,11 @@ struct chats *chats_open(uv_loop_t *loop, const struct chats_options *options,
     struct chats *chats = calloc(1, sizeof *chats);
     if (!chats)
         return NULL;
+    chats->admission = admission_open(loop, &options->queue);
+    if (!chats->admission) {
+        free(chats);
+        return NULL;
+    }
     chats->loop = loop;
     chats->options = *options;
     chats->workers = workers;
@@ -487,10 +571,19 @@ struct chats *chats_open(uv_loop_t *loop, const struct chats_options *options,
 void chats_configure(struct chats *chats, const struct chats_options *options)
 {
     chats->options = *options;
+    admission_configure(chats->admission, &options->queue);
+}
+
+void chats_stop(struct chats *chats)
+{
+    if (chats)
+        admission_stop(chats->admission);
 }
 
 void chats_close(struct chats *chats)
 {
+    if (chats)
+        admission_close(chats->admission);
     free(chats);
 }
 
@@ -502,6 +595,11 @@ unsigned chats_running(const struct chats *chats)
 unsigned chats_waiting(const struct chats *chats)
 {
     return chats->running - chats->started;
+}
+
+struct queue_counts chats_queue(const struct chats *chats)
+{
+    return admission_counts(chats->admission);
 }
 
 unsigned chats_most(const struct chats *chats)

@@ -7,12 +7,14 @@
 #include "front/chat_request.h"
 #include "front/decoders.h"
 #include "front/http_conn.h"
+#include "front/queue.h"
 #include "front/workers.h"
 
 struct chats;
 
 struct chats_options {
     unsigned max_requests; /* worked on or waiting at once; more are refused with 503 */
+    struct queue_limits queue;
     struct chat_limits limits;
     int32_t limit_side; /* of an encoded image */
     uint64_t limit_pixels;
@@ -23,11 +25,21 @@ struct chats *chats_open(uv_loop_t *loop, const struct chats_options *options,
                          struct workers *workers, struct decoders *decoders);
 /* New options, for the requests that come from now on. */
 void chats_configure(struct chats *chats, const struct chats_options *options);
+/* Before the loop ends: nothing waits for a turn any more. */
+void chats_stop(struct chats *chats);
 /* All requests must have ended (their connections closed). */
 void chats_close(struct chats *chats);
 unsigned chats_running(const struct chats *chats);
 unsigned chats_waiting(const struct chats *chats); /* of these, whose prompt is not yet begun */
 unsigned chats_most(const struct chats *chats);    /* accepted at once */
 
+struct queue_counts chats_queue(const struct chats *chats);
+
+/* Who asks, and what that is worth. */
+struct chat_caller {
+    enum priority priority;
+    unsigned owner; /* the same number for requests that share their turns */
+};
+
 /* Takes the request over, body included, and answers on its connection. */
-void chats_handle(struct chats *chats, struct http_conn *conn);
+void chats_handle(struct chats *chats, struct http_conn *conn, const struct chat_caller *caller);

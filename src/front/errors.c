@@ -50,13 +50,15 @@ struct api_error errors_from_status(int status, const char *message)
         {431, "header_fields_too_large"},
         {501, "not_implemented"},
         {503, "overloaded"},
+        {504, "timeout"},
         {505, "http_version_not_supported"},
     };
     const char *code = "bad_request";
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
         if (codes[i].status == status)
             code = codes[i].code;
-    return (struct api_error){status, status == 503 ? SERVER : CLIENT, code, NULL, message};
+    return (struct api_error){status, status == 503 || status == 504 ? SERVER : CLIENT, code, NULL,
+                              message};
 }
 
 static void append_text_or_null(struct buf *out, const char *text)

@@ -47,6 +47,7 @@ static void close_all(struct server *s)
     s->api.public_server = s->api.admin_server = NULL;
     decoders_close(s->api.decoders);
     workers_close(s->api.workers);
+    chats_stop(s->api.chats);
     uv_close((uv_handle_t *)&s->interrupt, NULL);
     uv_close((uv_handle_t *)&s->terminate, NULL);
     uv_close((uv_handle_t *)&s->hangup, NULL);
@@ -157,10 +158,23 @@ static int open_children(struct server *s, const struct model *models, size_t n_
     return s->api.workers ? 0 : -1;
 }
 
+static struct queue_limits queue_limits(const struct config *config)
+{
+    return (struct queue_limits){
+        .slots = (unsigned)config->max_concurrent_requests,
+        .depth = config->queue_enabled ? (unsigned)config->queue_max_depth : 0,
+        .wait_ms = {[PRIORITY_HIGH] = (uint64_t)config->queue_timeout_high * 1000,
+                    [PRIORITY_NORMAL] = (uint64_t)config->queue_timeout_normal * 1000,
+                    [PRIORITY_LOW] = (uint64_t)config->queue_timeout_low * 1000},
+        .total_ms = (uint64_t)config->request_timeout * 1000,
+    };
+}
+
 static struct chats_options chats_options(const struct server *s)
 {
     return (struct chats_options){
         .max_requests = (unsigned)s->config->max_requests,
+        .queue = queue_limits(s->config),
         .limits = {.max_images = (size_t)s->config->max_images, .max_image_bytes = IMAGE_MAX_BYTES},
         .limit_side = IMAGE_MAX_SIDE,
         .limit_pixels = IMAGE_MAX_PIXELS,
