@@ -286,6 +286,7 @@ static void generate(struct chat *c)
         c->images[i].rgb = -1;
     }
     drop_images(c);
+    http_conn_body_used(c->conn);
     struct worker_events events = {c, on_started, on_text, on_done, on_failed};
     struct vlmd_error err;
     c->job = workers_generate(c->owner->workers, (size_t)c->model, &m, &events, &err);

@@ -2,7 +2,8 @@
  * buffer bounded. What a request means is the handler's matter.
  *
  * The socket is read while a request is worked on, so that a client that goes away is noticed at
- * once. One request at a time: bytes of a next one wait. */
+ * once. One request at a time: bytes of a next one wait; with more than 256 KiB of them the socket
+ * is left alone until the answer is given. */
 #pragma once
 
 #include <stdbool.h>
@@ -20,7 +21,7 @@ struct http_deadlines {
     unsigned idle_ms;   /* for the first byte of a request */
     unsigned head_ms;   /* from there to the end of the head, however it trickles */
     unsigned body_ms;   /* from there to the end of the body */
-    unsigned write_ms;  /* without the client taking a byte of a response */
+    unsigned write_ms;  /* in which the client takes 16 KiB of what waits for it, or all of it */
     unsigned linger_ms; /* for what a refused client still sends */
 };
 
@@ -40,11 +41,13 @@ struct http_handler {
 
 struct http_options {
     const char *host;
-    int port; /* 0: any free one */
+    int port;      /* 0: any free one */
+    int inherited; /* a bound socket to listen on instead, taken over; 0: none */
     struct http_limits limits;
     struct http_deadlines deadlines;
     unsigned max_connections;
-    size_t max_unsent;       /* bytes of a response that may wait for a slow client */
+    size_t max_unsent;       /* bytes of a stream that may wait for a slow client */
+    size_t body_memory;      /* bytes of all requests together that are read or worked on */
     struct metrics *metrics; /* NULL: nobody counts */
 };
 
@@ -54,6 +57,7 @@ struct http_server *http_server_open(uv_loop_t *loop, const struct http_options 
 int http_server_port(const struct http_server *server);
 bool http_server_on_loopback(const struct http_server *server);
 unsigned http_server_connections(const struct http_server *server);
+size_t http_server_body_bytes(const struct http_server *server);
 /* Stops listening and closes connections that have no request. */
 void http_server_drain(struct http_server *server);
 /* Closes everything. The memory is given back by the loop, which must run until it is empty. */
@@ -64,8 +68,10 @@ const char *http_conn_request_id(const struct http_conn *conn);
 /* Calls fn when the client goes away before the answer is complete, from the loop and as the last
  * use of the connection; NULL to be left alone. Until then all calls are harmless. */
 void http_conn_on_gone(struct http_conn *conn, void (*fn)(void *context), void *context);
-/* The body of the request being handled, handed over. */
+/* The body of the request being handled, handed over. It counts among the server's bodies until
+ * the answer, or until http_conn_body_used says that nothing is left of it. */
 char *http_conn_take_body(struct http_conn *conn, size_t *len);
+void http_conn_body_used(struct http_conn *conn);
 
 /* Answers in one piece. `more`: further header fields, each ended by CRLF, or NULL. */
 void http_respond(struct http_conn *conn, int status, const char *type, const char *more,

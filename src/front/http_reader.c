@@ -13,6 +13,16 @@ enum phase {
     PHASE_BAD,
 };
 
+struct span {
+    const char *at;
+    size_t len;
+};
+
+/* Where llhttp found the parts of the head; needed while it is read, and not kept. */
+struct spans {
+    struct span target, names[HTTP_MAX_FIELDS], values[HTTP_MAX_FIELDS];
+};
+
 struct http_reader {
     struct http_limits limits;
     enum phase phase;
@@ -23,11 +33,7 @@ struct http_reader {
     uint64_t framing; /* bytes of the body's chunk sizes and the like */
     llhttp_t parser;
     struct http_request request;
-    struct {
-        const char *at;
-        size_t len;
-    } target, names[HTTP_MAX_FIELDS], values[HTTP_MAX_FIELDS];
-    size_t n_values;
+    struct spans *spans; /* during parse_head */
     int status;
     const char *text;
 };
@@ -47,8 +53,8 @@ static int fail(struct http_reader *r, int status, const char *text)
 static int on_url(llhttp_t *p, const char *at, size_t len)
 {
     struct http_reader *r = p->data;
-    r->target.at = at;
-    r->target.len = len;
+    r->spans->target.at = at;
+    r->spans->target.len = len;
     return 0;
 }
 
@@ -60,10 +66,10 @@ static int on_header_field(llhttp_t *p, const char *at, size_t len)
     if (r->request.n_fields == r->limits.fields)
         return fail(r, 431, "too many header fields");
     size_t i = r->request.n_fields++;
-    r->names[i].at = at;
-    r->names[i].len = len;
-    r->values[i].at = at + len; /* an empty value has no span */
-    r->values[i].len = 0;
+    r->spans->names[i].at = at;
+    r->spans->names[i].len = len;
+    r->spans->values[i].at = at + len; /* an empty value has no span */
+    r->spans->values[i].len = 0;
     return 0;
 }
 
@@ -73,9 +79,9 @@ static int on_header_value(llhttp_t *p, const char *at, size_t len)
     if (r->phase == PHASE_BODY || r->request.n_fields == 0)
         return fail(r, 400, "trailer fields are not accepted");
     size_t i = r->request.n_fields - 1;
-    if (r->values[i].len == 0)
-        r->values[i].at = at;
-    r->values[i].len = (size_t)(at + len - r->values[i].at);
+    if (r->spans->values[i].len == 0)
+        r->spans->values[i].at = at;
+    r->spans->values[i].len = (size_t)(at + len - r->spans->values[i].at);
     return 0;
 }
 
@@ -126,8 +132,6 @@ static void start(struct http_reader *r)
     r->first_line = 0;
     r->framing = 0;
     r->request = (struct http_request){0};
-    r->target.at = NULL;
-    r->target.len = 0;
 }
 
 struct http_reader *http_reader_open(const struct http_limits *limits)
@@ -178,6 +182,11 @@ char *http_reader_take_body(struct http_reader *r, size_t *len)
     return body;
 }
 
+size_t http_reader_bytes(const struct http_reader *r)
+{
+    return r->head.len + r->body.len;
+}
+
 int http_reader_refusal_status(const struct http_reader *r)
 {
     return r->status;
@@ -213,16 +222,16 @@ static void cut_texts(struct http_reader *r)
     char *base = r->head.data;
     struct http_request *q = &r->request;
     for (size_t i = 0; i < q->n_fields; i++) {
-        char *name = base + (r->names[i].at - base);
-        char *value = base + (r->values[i].at - base);
-        size_t len = r->values[i].len;
+        char *name = base + (r->spans->names[i].at - base);
+        char *value = base + (r->spans->values[i].at - base);
+        size_t len = r->spans->values[i].len;
         while (len > 0 && (value[len - 1] == ' ' || value[len - 1] == '\t'))
             len--;
         while (len > 0 && (*value == ' ' || *value == '\t')) {
             value++;
             len--;
         }
-        name[r->names[i].len] = '\0';
+        name[r->spans->names[i].len] = '\0';
         value[len] = '\0';
         q->fields[i] = (struct http_field){name, len ? value : ""};
     }
@@ -231,18 +240,18 @@ static void cut_texts(struct http_reader *r)
 static int cut_target(struct http_reader *r)
 {
     struct http_request *q = &r->request;
-    if (!r->target.at || r->target.len == 0 || *r->target.at != '/')
+    if (!r->spans->target.at || r->spans->target.len == 0 || *r->spans->target.at != '/')
         return fail(r, 400, "the request's target must be a path");
-    char *path = r->head.data + (r->target.at - r->head.data);
-    for (size_t i = 0; i < r->target.len; i++)
+    char *path = r->head.data + (r->spans->target.at - r->head.data);
+    for (size_t i = 0; i < r->spans->target.len; i++)
         if (path[i] <= ' ' || path[i] > '~' || path[i] == '#')
             return fail(r, 400, "the request's target holds a character that must be encoded");
-    path[r->target.len] = '\0';
+    path[r->spans->target.len] = '\0';
     q->path = path;
     char *mark = strchr(path, '?');
     if (mark)
         *mark = '\0';
-    q->query = mark ? mark + 1 : path + r->target.len;
+    q->query = mark ? mark + 1 : path + r->spans->target.len;
     return 0;
 }
 
@@ -426,10 +435,13 @@ static int parse_failed(struct http_reader *r)
 
 static int parse_head(struct http_reader *r)
 {
+    struct spans spans;
+    spans.target = (struct span){0};
+    r->spans = &spans;
     enum llhttp_errno error = llhttp_execute(&r->parser, r->head.data, r->head.len);
-    if (error != HPE_PAUSED || r->phase == PHASE_BAD)
-        return parse_failed(r);
-    return judge_head(r);
+    int status = error == HPE_PAUSED && r->phase != PHASE_BAD ? judge_head(r) : parse_failed(r);
+    r->spans = NULL;
+    return status;
 }
 
 /* ---- the body */

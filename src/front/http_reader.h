@@ -65,6 +65,8 @@ struct http_request *http_reader_request(struct http_reader *r);
 /* Hands the body over (NUL-terminated, to be freed by the caller); the request's body is empty
  * then. NULL when there is none. */
 char *http_reader_take_body(struct http_reader *r, size_t *len);
+size_t
+http_reader_bytes(const struct http_reader *r); /* of head and body, as far as they are here */
 int http_reader_refusal_status(const struct http_reader *r);
 const char *http_reader_refusal_text(const struct http_reader *r);
 

@@ -351,6 +351,8 @@ static void append_front(struct buf *out, const struct api *api)
     metrics_sample(out, "vlmd_connections", http_server_connections(api->public_server),
                    public_port);
     metrics_sample(out, "vlmd_connections", http_server_connections(api->admin_server), admin_port);
+    one(out, "vlmd_request_body_bytes", "gauge", "Bytes of the requests that are here.",
+        (double)http_server_body_bytes(api->public_server));
     one(out, "vlmd_requests_running", "gauge", "Completions worked on or waiting.",
         chats_running(api->chats));
     one(out, "vlmd_requests_waiting", "gauge", "Of these, those whose prompt is not yet begun.",

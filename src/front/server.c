@@ -98,20 +98,22 @@ static void on_workers_change(void *context)
 
 static int open_ports(struct server *s, struct vlmd_error *err)
 {
+    const struct config *config = s->config;
     struct http_options options = {
-        .host = s->config->host,
-        .port = (int)s->config->port,
+        .host = config->host,
+        .port = (int)config->port,
         .limits = {.target_bytes = 8192,
                    .head_bytes = 16384,
                    .fields = 100,
                    .body_bytes = 72u << 20},
-        .deadlines = {.idle_ms = 60000,
-                      .head_ms = 10000,
-                      .body_ms = 120000,
-                      .write_ms = 30000,
+        .deadlines = {.idle_ms = (unsigned)config->idle_seconds * 1000,
+                      .head_ms = (unsigned)config->head_seconds * 1000,
+                      .body_ms = (unsigned)config->body_seconds * 1000,
+                      .write_ms = (unsigned)config->write_seconds * 1000,
                       .linger_ms = 2000},
-        .max_connections = 12000,
+        .max_connections = (unsigned)config->max_connections,
         .max_unsent = 1u << 20,
+        .body_memory = (size_t)config->body_memory,
         .metrics = s->api.metrics,
     };
     struct http_handler handler = api_handler(&s->public_port);
