@@ -376,6 +376,12 @@ class Set:
         which = rng.randrange(2)
         self.ask("nth", "nth", wordings.say_list([(item, other)[which].name]), files, n=names.ORDINALS[which])
 
+    def talk(self) -> None:
+        """What is said without an image, each thing once."""
+        for answer, texts in wordings.TALK_HELD_OUT.items():
+            for text in texts:
+                self.lines.append({"task": "talk", "images": [], "content": [{"type": "text", "text": text}], "answer": answer})
+
     def save(self) -> None:
         with open(self.folder / "scenes.jsonl", "w") as out:
             for line in self.lines:
@@ -399,6 +405,8 @@ def main() -> None:
         out.texts()
     while not out.full("same", "differ", "nth"):
         out.pairs()
+    if out.held_out:
+        out.talk()
     out.save()
 
 
