@@ -105,6 +105,10 @@ struct vlmd_image_plan {
 int vlmd_image_plan(const vlmd_engine *engine, int32_t width, int32_t height, int64_t min_pixels,
                     int64_t max_pixels, struct vlmd_image_plan *plan, struct vlmd_error *err);
 
+/* Bytes that vlmd_image_encode takes for a picture of this planned size while it works, its result
+ * included; 0 without vision. */
+size_t vlmd_image_bytes(const vlmd_engine *engine, int32_t width, int32_t height);
+
 /* Asked between layers of long work; true means stop (the call fails with VLMD_CANCELLED). */
 typedef bool (*vlmd_cancel_fn)(void *context);
 

@@ -63,3 +63,12 @@ int smart_resize(int32_t height, int32_t width, int32_t factor, int64_t min_pixe
     *out_width = (int32_t)wide;
     return 0;
 }
+
+int64_t smart_resize_area_within(int32_t width, int32_t height, int32_t max_side)
+{
+    int32_t longer = width > height ? width : height, shorter = width > height ? height : width;
+    if (max_side == 0 || longer <= max_side)
+        return INT64_MAX;
+    int64_t area = (int64_t)max_side * max_side * shorter / longer;
+    return area > 0 ? area : 1;
+}

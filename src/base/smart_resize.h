@@ -14,3 +14,7 @@
 int smart_resize(int32_t height, int32_t width, int32_t factor, int64_t min_pixels,
                  int64_t max_pixels, int32_t *out_height, int32_t *out_width,
                  struct vlmd_error *err);
+
+/* The largest area that a picture of this shape may have for its longer side to become max_side;
+ * INT64_MAX where it is not longer than that, or max_side is 0. At least 1. */
+int64_t smart_resize_area_within(int32_t width, int32_t height, int32_t max_side);

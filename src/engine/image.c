@@ -28,6 +28,13 @@ int vlmd_image_plan(const vlmd_engine *e, int32_t width, int32_t height, int64_t
     return 0;
 }
 
+size_t vlmd_image_bytes(const vlmd_engine *e, int32_t width, int32_t height)
+{
+    if (!e->info.has_vision)
+        return 0;
+    return e->model->class->image_bytes(e->model, width, height);
+}
+
 vlmd_image *vlmd_image_encode(vlmd_engine *e, const uint8_t *rgb, int32_t width, int32_t height,
                               vlmd_cancel_fn cancel, void *cancel_context, struct vlmd_error *err)
 {

@@ -88,14 +88,19 @@ static void post_chat(void *context, struct http_conn *conn, struct http_request
     chats_handle(api->chats, conn, &caller);
 }
 
+static void post_estimate(void *context, struct http_conn *conn, struct http_request *request)
+{
+    const struct api *api = context;
+    (void)request;
+    chats_estimate(api->chats, conn);
+}
+
 /* ---- the ports */
 
 static const struct route public_routes[] = {
-    {"POST", "/v1/chat/completions", post_chat},
-    {"GET", "/v1/models", get_models},
-    {"GET", "/v1/models/", get_model},
-    {"GET", "/health", monitor_health},
-    {"GET", "/ready", monitor_ready},
+    {"POST", "/v1/chat/completions", post_chat}, {"POST", "/v1/estimate", post_estimate},
+    {"GET", "/v1/models", get_models},           {"GET", "/v1/models/", get_model},
+    {"GET", "/health", monitor_health},          {"GET", "/ready", monitor_ready},
     {"GET", "/metrics", monitor_metrics},
 };
 

@@ -7,6 +7,7 @@
 
 #include "base/data_uri.h"
 #include "base/json.h"
+#include "front/chat_pixels.h"
 
 struct content_parser {
     const struct chat_limits *limits;
@@ -65,7 +66,7 @@ static int parse_detail(struct content_parser *p, const json_t *holder, bool *lo
         return -1;
     if (strcmp(detail, "low") != 0 && strcmp(detail, "high") != 0 && strcmp(detail, "auto") != 0)
         return err_set(p->err, VLMD_INVALID, "detail", "detail must be low, high or auto");
-    *low = strcmp(detail, "low") == 0;
+    *low = *low || strcmp(detail, "low") == 0;
     return 0;
 }
 
@@ -87,19 +88,30 @@ static struct chat_image *new_image(struct content_parser *p)
     return &grown[out->n_images++];
 }
 
+/* What stands beside an image's url, in the part or in its image_url: detail, min_pixels and
+ * max_pixels. */
+static int parse_wishes(struct content_parser *p, const json_t *object, bool *low,
+                        struct pixel_bounds *bounds)
+{
+    return chat_pixels_read(object, bounds, p->err) < 0 || parse_detail(p, object, low) < 0 ? -1
+                                                                                            : 0;
+}
+
 /* {"type":"image_url","image_url":{"url":...,"detail":...}} or "image_url":"..." */
 static int parse_image(struct content_parser *p, const json_t *part, const char *where)
 {
-    static const char *const part_keys[] = {"type", "image_url", NULL};
-    static const char *const url_keys[] = {"url", "detail", NULL};
-    if (only_keys(p, part, part_keys) < 0)
+    static const char *const part_keys[] = {"type",       "image_url",  "detail",
+                                            "min_pixels", "max_pixels", NULL};
+    static const char *const url_keys[] = {"url", "detail", "min_pixels", "max_pixels", NULL};
+    bool low = false;
+    struct pixel_bounds bounds = {0};
+    if (only_keys(p, part, part_keys) < 0 || parse_wishes(p, part, &low, &bounds) < 0)
         return -1;
     const json_t *holder = json_object_get(part, "image_url");
     const char *url = json_string_value(holder);
     const char *field = "image_url";
-    bool low = false;
     if (json_is_object(holder)) {
-        if (only_keys(p, holder, url_keys) < 0 || parse_detail(p, holder, &low) < 0 ||
+        if (only_keys(p, holder, url_keys) < 0 || parse_wishes(p, holder, &low, &bounds) < 0 ||
             json_require(json_get_string(holder, "url", &url, p->err), "url", p->err) < 0) {
             err_prefix_field(p->err, "image_url");
             return -1;
@@ -112,6 +124,7 @@ static int parse_image(struct content_parser *p, const json_t *part, const char 
     if (!image)
         return -1;
     image->low_detail = low;
+    image->bounds = bounds;
     snprintf(image->field, sizeof image->field, "%s.%s", where, field);
     if (decode_url(p, url, image) < 0) {
         snprintf(p->err->field, sizeof p->err->field, "%s", field);

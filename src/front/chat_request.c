@@ -7,6 +7,7 @@
 #include "base/data_uri.h"
 #include "base/json.h"
 #include "front/chat_content.h"
+#include "front/chat_pixels.h"
 
 #define MAX_DEPTH 64
 
@@ -42,6 +43,11 @@ static const struct parameter {
     {"tool_choice", USED},
     {"function_call", USED},
     {"modalities", USED},
+    {"min_pixels", USED},
+    {"max_pixels", USED},
+    {"mm_processor_kwargs", USED},
+    {"coordinates", USED},
+    {"coordinates_image", USED},
     {"user", HARMLESS},
     {"metadata", HARMLESS},
     {"store", HARMLESS},
@@ -256,6 +262,36 @@ static int check_modalities(const json_t *body, struct vlmd_error *err)
                    "the only modalities supported are [\"text\"]");
 }
 
+/* "coordinates": "model" or "original", the latter of the only image or the one at
+ * "coordinates_image". */
+static int parse_coordinates(const json_t *body, struct chat_request *out, struct vlmd_error *err)
+{
+    const char *which = "model";
+    int64_t image = 0;
+    if (json_get_string(body, "coordinates", &which, err) < 0)
+        return -1;
+    out->original_coordinates = strcmp(which, "original") == 0;
+    if (!out->original_coordinates && strcmp(which, "model") != 0)
+        return err_set(err, VLMD_INVALID, "coordinates", "coordinates must be model or original");
+    int named = json_get_int(body, "coordinates_image", 0, INT32_MAX, &image, err);
+    if (named < 0)
+        return -1;
+    if (named == 1 && !out->original_coordinates)
+        return err_set(err, VLMD_INVALID, "coordinates_image",
+                       "coordinates_image is only allowed when coordinates is original");
+    out->coordinates_image = (size_t)image;
+    if (!out->original_coordinates)
+        return 0;
+    if (out->coordinates_image >= out->n_images)
+        return err_set(err, VLMD_INVALID, named == 1 ? "coordinates_image" : "coordinates",
+                       "there is no image %lld to take coordinates from", (long long)image);
+    if (named == 0 && out->n_images > 1)
+        return err_set(err, VLMD_INVALID, "coordinates_image",
+                       "coordinates_image must say which of the %zu images is meant (from 0)",
+                       out->n_images);
+    return 0;
+}
+
 static int parse_model(const json_t *body, struct chat_request *out, struct vlmd_error *err)
 {
     const char *model = NULL;
@@ -314,7 +350,8 @@ int chat_request_parse(const char *text, size_t len, const struct chat_limits *l
         parse_stop(body, out, err) < 0 || parse_stream(body, out, err) < 0 ||
         parse_single_values(body, err) < 0 || check_choice(body, "tool_choice", err) < 0 ||
         check_choice(body, "function_call", err) < 0 || check_modalities(body, err) < 0 ||
-        chat_content_parse(body, limits, out, err) < 0)
+        chat_pixels_of_request(body, &out->bounds, err) < 0 ||
+        chat_content_parse(body, limits, out, err) < 0 || parse_coordinates(body, out, err) < 0)
         goto out;
     status = 0;
 out:

@@ -15,11 +15,17 @@ struct chat_limits {
     size_t max_image_bytes; /* of one encoded image */
 };
 
+/* Of an image's area as the model is shown it; 0: not given. */
+struct pixel_bounds {
+    int64_t min, max;
+};
+
 struct chat_image {
     uint8_t *bytes; /* encoded, owned */
     size_t len;
     bool low_detail;
-    char field[96]; /* "messages[0].content[1].image_url.url" */
+    struct pixel_bounds bounds; /* of this image alone */
+    char field[96];             /* "messages[0].content[1].image_url.url" */
 };
 
 struct chat_request {
@@ -35,6 +41,10 @@ struct chat_request {
     int32_t max_tokens; /* 0: not given */
     bool has_seed;
     uint64_t seed;
+    struct pixel_bounds bounds; /* of all images */
+    /* Boxes and points of the answer are in pixels of the original of images[coordinates_image]. */
+    bool original_coordinates;
+    size_t coordinates_image;
     bool stream;
     bool include_usage;
 };

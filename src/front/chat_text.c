@@ -4,6 +4,12 @@
 
 #include "front/json_text.h"
 
+static void append_extension(struct buf *out, const struct chat_head *head)
+{
+    if (head->extension && head->extension->len)
+        buf_append(out, head->extension->data, head->extension->len);
+}
+
 static const char *finish_name(uint8_t reason)
 {
     return reason == IPC_FINISH_LENGTH ? "length" : "stop";
@@ -42,6 +48,7 @@ void chat_text_body(struct buf *out, const struct chat_head *head, const char *t
     buf_appendf(out, ",\"refusal\":null},\"logprobs\":null,\"finish_reason\":\"%s\"}]",
                 finish_name(done->reason));
     append_usage(out, done);
+    append_extension(out, head);
     buf_append_text(out, ",\"system_fingerprint\":null}");
 }
 
@@ -62,6 +69,7 @@ void chat_text_role(struct buf *out, const struct chat_head *head)
     begin_chunk(out, head);
     buf_append_text(out, ",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\","
                          "\"content\":\"\"},\"logprobs\":null,\"finish_reason\":null}]");
+    append_extension(out, head);
     end_chunk(out, head);
 }
 

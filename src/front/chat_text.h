@@ -11,8 +11,9 @@
 struct chat_head {
     const char *id; /* "chatcmpl-..." */
     const char *model;
-    int64_t created;    /* seconds since 1970 */
-    bool include_usage; /* every chunk then has a usage field */
+    int64_t created;             /* seconds since 1970 */
+    bool include_usage;          /* every chunk then has a usage field */
+    const struct buf *extension; /* further fields, each after a comma; of the first chunk */
 };
 
 /* chat.completion: the whole answer. */

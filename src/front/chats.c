@@ -8,12 +8,14 @@
 
 #include "base/log.h"
 #include "front/admission.h"
+#include "front/boxes.h"
 #include "front/chat_text.h"
 #include "front/errors.h"
+#include "front/estimate.h"
 #include "front/random_id.h"
+#include "front/receipt.h"
 
-#define PARSE_HERE 32768   /* bytes of a body that are parsed on the loop itself */
-#define LOW_DETAIL 262144u /* pixels: 512 x 512, as OpenAI's "low" */
+#define PARSE_HERE 32768 /* bytes of a body that are parsed on the loop itself */
 
 struct chats {
     uv_loop_t *loop;
@@ -50,9 +52,15 @@ struct chat {
     struct ipc_image *images;    /* n_images; rgb -1 until decoded */
     struct decode_slot *slots;
     size_t n_decoding;
+    int32_t image_factor;
+    int32_t room; /* tokens of prompt and answer together */
 
     struct worker_job *job;
-    bool streaming; /* the head was sent */
+    bool estimating; /* says what it would cost, and generates nothing */
+    bool streaming;  /* the head was sent */
+    struct receipts receipts;
+    struct buf extension; /* their JSON, once the answer begins */
+    struct boxes boxes;
     struct buf text;
     char id[RANDOM_ID_BYTES];
     struct chat_head head;
@@ -95,6 +103,8 @@ static void chat_free(struct chat *c)
         workers_let_go(c->job);
     drop_images(c);
     chat_request_free(&c->request);
+    receipts_free(&c->receipts);
+    buf_free(&c->extension);
     buf_free(&c->text);
     free(c->body);
     admission_leave(c->owner->admission, &c->ticket);
@@ -171,10 +181,14 @@ static const char *stream_fields(const struct chat *c, char out[160])
 
 static void begin_stream(struct chat *c)
 {
-    struct buf out = {0};
-    char fields[160];
+    struct buf out = {0}, fields = {0};
+    char standard[160];
     c->streaming = true;
-    http_stream_begin(c->conn, 200, "text/event-stream; charset=utf-8", stream_fields(c, fields));
+    buf_append_text(&fields, stream_fields(c, standard));
+    receipts_append_headers(&c->receipts, &fields);
+    http_stream_begin(c->conn, 200, "text/event-stream; charset=utf-8", fields.data);
+    buf_free(&fields);
+    receipts_append_json(&c->receipts, &c->extension);
     chat_text_role(&out, &c->head);
     send_event(c, &out);
 }
@@ -188,14 +202,18 @@ static double seconds_since(const struct chat *c, uint64_t ms)
 static void on_started(void *context, int32_t prompt_tokens)
 {
     struct chat *c = context;
-    (void)prompt_tokens;
     c->owner->started += !c->started;
     c->started = true;
+    int32_t left = c->room - prompt_tokens;
+    if (c->request.max_tokens > left && left > 0)
+        receipts_warn(&c->receipts, "max_tokens_reduced", "max_tokens",
+                      "the context leaves room for %d tokens of the %d that were asked for", left,
+                      c->request.max_tokens);
+    /* Errors may still come and deserve their own status: the head waits for the text. */
 }
 
-static void on_text(void *context, const char *text, size_t len)
+static void put_text(struct chat *c, const char *text, size_t len)
 {
-    struct chat *c = context;
     struct buf out = {0};
     if (!c->spoke)
         metrics_observe(c->owner->options.metrics, METRICS_FIRST_TOKEN_SECONDS,
@@ -209,6 +227,27 @@ static void on_text(void *context, const char *text, size_t len)
         begin_stream(c);
     chat_text_delta(&out, &c->head, text, len);
     send_event(c, &out);
+}
+
+/* What the boxes have let go. */
+static void put_mapped(struct chat *c, struct buf *text)
+{
+    if (text->len > 0)
+        put_text(c, text->data, text->len);
+    c->text.failed = c->text.failed || text->failed;
+    buf_free(text);
+}
+
+static void on_text(void *context, const char *text, size_t len)
+{
+    struct chat *c = context;
+    struct buf mapped = {0};
+    if (!c->request.original_coordinates) {
+        put_text(c, text, len);
+        return;
+    }
+    boxes_feed(&c->boxes, text, len, &mapped);
+    put_mapped(c, &mapped);
 }
 
 static void on_done(void *context, const struct ipc_done *said)
@@ -230,7 +269,9 @@ static void on_done(void *context, const struct ipc_done *said)
         fail(c, &err);
         return;
     }
-    struct buf out = {0};
+    struct buf out = {0}, rest = {0};
+    boxes_end(&c->boxes, &rest);
+    put_mapped(c, &rest);
     if (c->request.stream) {
         if (!c->streaming)
             begin_stream(c);
@@ -240,6 +281,7 @@ static void on_done(void *context, const struct ipc_done *said)
         http_stream_end(c->conn);
     } else {
         http_conn_on_gone(c->conn, NULL, NULL);
+        receipts_append_json(&c->receipts, &c->extension);
         chat_text_body(&out, &c->head, c->text.data ? c->text.data : "", c->text.len, done);
         if (out.failed)
             out.len = 0;
@@ -258,10 +300,65 @@ static void on_failed(void *context, const struct vlmd_error *err)
     fail(c, err);
 }
 
+static void on_estimated(void *context, const struct ipc_estimated *estimate)
+{
+    struct chat *c = context;
+    struct buf out = {0};
+    c->job = NULL;
+    http_conn_on_gone(c->conn, NULL, NULL);
+    estimate_append_json(&out, c->request.model, estimate, c->request.max_tokens, &c->receipts);
+    http_respond(c->conn, out.failed ? 503 : 200, "application/json", NULL,
+                 out.failed ? "" : out.data, out.failed ? 0 : out.len);
+    buf_free(&out);
+    c->conn = NULL;
+    chat_free(c);
+}
+
 /* ---- to the worker */
+
+static void send_to_worker(struct chat *c, struct ipc_message *m)
+{
+    struct worker_events events = {c, on_started, on_text, on_done, on_failed, on_estimated};
+    struct vlmd_error err;
+    c->job = workers_generate(c->owner->workers, (size_t)c->model, m, &events, &err);
+    if (!c->job)
+        fail(c, &err);
+}
+
+static void estimate(struct chat *c)
+{
+    struct ipc_message m = {.type = IPC_ESTIMATE};
+    m.estimate.messages = ipc_string(c->request.messages);
+    m.estimate.tools = ipc_string("");
+    m.estimate.max_tokens = c->request.max_tokens;
+    m.estimate.n_widths = m.estimate.n_heights = (uint32_t)c->receipts.n;
+    for (size_t i = 0; i < c->receipts.n; i++) {
+        m.estimate.widths[i] = c->receipts.items[i].width;
+        m.estimate.heights[i] = c->receipts.items[i].height;
+    }
+    drop_images(c);
+    send_to_worker(c, &m);
+}
+
+static void map_boxes(struct chat *c)
+{
+    const struct receipt *it = &c->receipts.items[c->request.coordinates_image];
+    c->boxes = (struct boxes){
+        .scale_x = (double)it->orig_width / it->width,
+        .scale_y = (double)it->orig_height / it->height,
+        .width = it->orig_width,
+        .height = it->orig_height,
+    };
+}
 
 static void generate(struct chat *c)
 {
+    if (c->estimating) {
+        estimate(c);
+        return;
+    }
+    if (c->request.original_coordinates)
+        map_boxes(c);
     const struct chat_request *q = &c->request;
     struct ipc_message m = {.type = IPC_GENERATE};
     m.generate = (struct ipc_generate){
@@ -287,11 +384,7 @@ static void generate(struct chat *c)
     }
     drop_images(c);
     http_conn_body_used(c->conn);
-    struct worker_events events = {c, on_started, on_text, on_done, on_failed};
-    struct vlmd_error err;
-    c->job = workers_generate(c->owner->workers, (size_t)c->model, &m, &events, &err);
-    if (!c->job)
-        fail(c, &err);
+    send_to_worker(c, &m);
 }
 
 /* ---- images */
@@ -310,26 +403,32 @@ static void count_image(const struct chat *c, const struct ipc_image *image)
     metrics_add(m, METRICS_IMAGE_MODEL_PIXELS, (uint64_t)image->width * (uint64_t)image->height);
 }
 
-static void on_decoded(void *context, struct ipc_image *image, const struct vlmd_error *err)
+static void on_decoded(void *context, struct decode_result *result, const struct vlmd_error *err)
 {
     struct decode_slot *slot = context;
     struct chat *c = slot->chat;
     c->decodes[slot->index] = NULL;
-    count_image(c, image);
+    if (!c->estimating)
+        count_image(c, result ? &result->image : NULL);
     if (err) {
         struct vlmd_error named = *err;
         err_set(&named, err->code, c->request.images[slot->index].field, "%s", err->text);
         fail(c, &named);
         return;
     }
-    c->images[slot->index] = *image;
-    if (--c->n_decoding == 0)
-        generate(c);
+    c->images[slot->index] = result->image;
+    receipts_set(&c->receipts, slot->index, result, c->image_factor);
+    if (--c->n_decoding > 0)
+        return;
+    receipts_warn_of_losses(&c->receipts);
+    generate(c);
 }
 
 static int prepare_images(struct chat *c, struct vlmd_error *err)
 {
     size_t n = c->request.n_images;
+    if (receipts_open(&c->receipts, n, err) < 0)
+        return -1;
     c->decodes = calloc(n, sizeof *c->decodes);
     c->slots = calloc(n, sizeof *c->slots);
     c->images = malloc(n * sizeof *c->images);
@@ -349,17 +448,21 @@ static int order_image(struct chat *c, size_t i, const struct worker_info *info,
                        struct vlmd_error *err)
 {
     struct chat_image *image = &c->request.images[i];
+    struct receipt *receipt = &c->receipts.items[i];
+    receipt->field = image->field;
+    if (image_plan_make(&c->request, i, info, c->owner->options.max_side, &receipt->plan, err) < 0)
+        return -1;
     struct decode_order order = {
         .bytes = image->bytes,
         .len = image->len,
         .factor = info->image_factor,
-        .min_pixels = info->min_pixels,
-        .max_pixels = info->max_pixels,
+        .min_pixels = receipt->plan.min_pixels,
+        .max_pixels = receipt->plan.max_pixels,
+        .max_side = receipt->plan.max_side,
+        .header_only = c->estimating,
         .limit_side = c->owner->options.limit_side,
         .limit_pixels = c->owner->options.limit_pixels,
     };
-    if (image->low_detail && order.max_pixels > LOW_DETAIL && order.min_pixels <= LOW_DETAIL)
-        order.max_pixels = LOW_DETAIL;
     c->decodes[i] = decoders_decode(c->owner->decoders, &order, on_decoded, &c->slots[i], err);
     free(image->bytes);
     image->bytes = NULL;
@@ -378,8 +481,9 @@ static void decode_images(struct chat *c, const struct worker_info *info)
     c->images_began = uv_now(c->owner->loop);
     for (size_t i = 0; i < c->request.n_images; i++) {
         if (order_image(c, i, info, &err) < 0) {
-            err_set(&err, err.code, c->request.images[i].field, "%s",
-                    "the image could not be handed to its decoder");
+            if (err.code != VLMD_INVALID)
+                err_set(&err, err.code, c->request.images[i].field, "%s",
+                        "the image could not be handed to its decoder");
             fail(c, &err);
             return;
         }
@@ -396,6 +500,8 @@ static void on_model(void *context, const struct worker_info *info, const struct
         fail(c, &unavailable);
         return;
     }
+    c->image_factor = info->image_factor;
+    c->room = info->kv_tokens < info->context_length ? info->kv_tokens : info->context_length;
     if (c->request.n_images == 0) {
         generate(c);
         return;
@@ -482,9 +588,12 @@ static void on_parsed(struct chat *c)
         fail(c, &err);
         return;
     }
-    c->head =
-        (struct chat_head){c->id, c->request.model, (int64_t)time(NULL), c->request.include_usage};
-    enter_queue(c);
+    c->head = (struct chat_head){c->id, c->request.model, (int64_t)time(NULL),
+                                 c->request.include_usage, &c->extension};
+    if (c->estimating)
+        on_turn(c);
+    else
+        enter_queue(c);
 }
 
 static void parse(uv_work_t *work)
@@ -519,7 +628,8 @@ static void refuse_busy(struct chats *chats, struct http_conn *conn)
     respond_error(conn, &error, more);
 }
 
-void chats_handle(struct chats *chats, struct http_conn *conn, const struct chat_caller *caller)
+static void handle(struct chats *chats, struct http_conn *conn, const struct chat_caller *caller,
+                   bool estimating)
 {
     struct chat *c = NULL;
     if (chats->running < chats->options.max_requests)
@@ -534,6 +644,7 @@ void chats_handle(struct chats *chats, struct http_conn *conn, const struct chat
     c->conn = conn;
     c->ticket.queue.priority = caller->priority;
     c->ticket.queue.owner = caller->owner;
+    c->estimating = estimating;
     c->model = -1;
     c->began = uv_now(chats->loop);
     c->work.data = c;
@@ -547,6 +658,17 @@ void chats_handle(struct chats *chats, struct http_conn *conn, const struct chat
     }
     parse(&c->work);
     after_parse(&c->work, 0);
+}
+
+void chats_handle(struct chats *chats, struct http_conn *conn, const struct chat_caller *caller)
+{
+    handle(chats, conn, caller, false);
+}
+
+void chats_estimate(struct chats *chats, struct http_conn *conn)
+{
+    struct chat_caller caller = {.priority = PRIORITY_NORMAL};
+    handle(chats, conn, &caller, true);
 }
 
 /* ---- life */

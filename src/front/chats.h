@@ -19,6 +19,7 @@ struct chats_options {
     int32_t limit_side; /* of an encoded image */
     uint64_t limit_pixels;
     struct metrics *metrics; /* NULL: nobody counts */
+    int32_t max_side;        /* of an image as the model is shown it; 0: as memory allows */
 };
 
 struct chats *chats_open(uv_loop_t *loop, const struct chats_options *options,
@@ -43,3 +44,5 @@ struct chat_caller {
 
 /* Takes the request over, body included, and answers on its connection. */
 void chats_handle(struct chats *chats, struct http_conn *conn, const struct chat_caller *caller);
+/* The same body; answers what it would cost, without waiting for a turn. */
+void chats_estimate(struct chats *chats, struct http_conn *conn);

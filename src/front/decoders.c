@@ -1,6 +1,7 @@
 #include "front/decoders.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -71,14 +72,15 @@ static void on_timer_closed(uv_handle_t *handle)
 }
 
 /* Ends the job with one call, unless it was let go. */
-static void finish(struct decode_job *job, struct ipc_image *image, const struct vlmd_error *err)
+static void finish(struct decode_job *job, struct decode_result *result,
+                   const struct vlmd_error *err)
 {
     if (job->order.encoded >= 0)
         close(job->order.encoded);
     if (job->done)
-        job->done(job->context, image, err);
-    else if (image && image->rgb >= 0)
-        close(image->rgb);
+        job->done(job->context, result, err);
+    else if (result && result->image.rgb >= 0)
+        close(result->image.rgb);
     free(job);
 }
 
@@ -101,38 +103,65 @@ static void fail_queue(struct decoders *ds, const struct vlmd_error *err)
 /* ---- messages */
 
 /* A decoder has seen hostile bytes: nothing it says is believed without a look. */
-static int check_image(struct ipc_image *image, struct vlmd_error *err)
+static int check_result(const struct decode_job *job, const struct decode_result *result,
+                        struct vlmd_error *err)
 {
+    const struct ipc_image *image = &result->image;
     size_t bytes;
-    if (image->width == 0 || image->height == 0 ||
-        !checked_mul3((size_t)image->width, (size_t)image->height, 3, &bytes))
-        return err_set(err, VLMD_INTERNAL, NULL, "the decoder sent an image without pixels");
-    if (shared_memory_fix_size(image->rgb, bytes, err) < 0) {
+    if (image->width == 0 || image->height == 0 || image->orig_width == 0 ||
+        image->orig_height == 0 || result->has_pixels == job->order.header_only ||
+        !checked_mul3((size_t)image->width, (size_t)image->height, 3, &bytes) ||
+        (uint64_t)image->width * (uint64_t)image->height > 4 * job->order.max_pixels)
+        return err_set(err, VLMD_INTERNAL, NULL, "the decoder answered nonsense");
+    if (result->has_pixels && shared_memory_fix_size(image->rgb, bytes, err) < 0) {
         err->code = VLMD_INTERNAL;
         return -1;
     }
     return 0;
 }
 
-static void on_decoded(struct decoder *d, struct ipc_decoded *m)
+static void on_result(struct decoder *d, uint64_t id, struct decode_result *result)
 {
     struct decode_job *job = d->job;
     struct vlmd_error err;
-    if (!job || job->order.id != m->id)
+    if (!job || job->order.id != id) {
+        if (result->image.rgb >= 0)
+            close(result->image.rgb);
         return;
+    }
     d->job = NULL;
     d->failures = 0;
     uv_timer_stop(&d->timer);
-    struct ipc_image image = m->image;
-    if ((uint64_t)image.width * (uint64_t)image.height > 4 * job->order.max_pixels ||
-        check_image(&image, &err) < 0) {
-        err_set(&err, VLMD_INTERNAL, NULL, "the decoder answered nonsense");
-        finish(job, NULL, &err);
-        link_kill(d->link, err.text);
+    if (check_result(job, result, &err) == 0) {
+        finish(job, result, NULL);
         return;
     }
+    if (result->image.rgb >= 0)
+        close(result->image.rgb);
+    finish(job, NULL, &err);
+    link_kill(d->link, err.text);
+}
+
+static void on_decoded(struct decoder *d, struct ipc_decoded *m)
+{
+    struct decode_result result = {.image = m->image, .has_pixels = true, .changes = m->changes};
+    snprintf(result.format, sizeof result.format, "%s", m->format.data);
     m->image.rgb = -1;
-    finish(job, &image, NULL);
+    on_result(d, m->id, &result);
+}
+
+static void on_probed(struct decoder *d, const struct ipc_probed *m)
+{
+    struct decode_result result = {
+        .image = {.width = m->width,
+                  .height = m->height,
+                  .orig_width = m->orig_width,
+                  .orig_height = m->orig_height,
+                  .rgb = -1},
+        .changes = m->changes,
+    };
+    snprintf(result.format, sizeof result.format, "%s", m->format.data);
+    on_result(d, m->id, &result);
 }
 
 static void on_decode_error(struct decoder *d, const struct ipc_decode_error *m)
@@ -175,6 +204,8 @@ static void on_message(void *context, struct ipc_message *m)
         on_ready(d, m->decoder_ready.sandbox);
     } else if (m->type == IPC_DECODED) {
         on_decoded(d, &m->decoded);
+    } else if (m->type == IPC_PROBED) {
+        on_probed(d, &m->probed);
     } else if (m->type == IPC_DECODE_ERROR) {
         on_decode_error(d, &m->decode_error);
     }
@@ -379,6 +410,8 @@ struct decode_job *decoders_decode(struct decoders *ds, const struct decode_orde
         .factor = order->factor,
         .min_pixels = order->min_pixels,
         .max_pixels = order->max_pixels,
+        .max_side = order->max_side,
+        .header_only = order->header_only,
         .limit_side = order->limit_side,
         .limit_pixels = order->limit_pixels,
         .n_bytes = order->len,

@@ -22,12 +22,22 @@ struct decode_order {
     size_t len;
     int32_t factor;
     uint64_t min_pixels, max_pixels;
+    int32_t max_side;
+    bool header_only; /* only what it would be: a result without pixels */
     int32_t limit_side;
     uint64_t limit_pixels;
 };
 
-/* Called once: with the image, whose descriptor is the callee's (or set to -1), or with err. */
-typedef void (*decoded_fn)(void *context, struct ipc_image *image, const struct vlmd_error *err);
+struct decode_result {
+    struct ipc_image image; /* rgb -1 and no hash when only the header was read */
+    bool has_pixels;
+    char format[16];
+    uint32_t changes; /* of enum ipc_change */
+};
+
+/* Called once: with the result, whose descriptor is the callee's (or set to -1), or with err. */
+typedef void (*decoded_fn)(void *context, struct decode_result *result,
+                           const struct vlmd_error *err);
 
 struct decoders *decoders_open(uv_loop_t *loop, const struct decoders_options *options,
                                struct vlmd_error *err);

@@ -5,7 +5,6 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#include "base/image_limits.h"
 #include "base/log.h"
 #include "front/api.h"
 
@@ -177,9 +176,11 @@ static struct chats_options chats_options(const struct server *s)
     return (struct chats_options){
         .max_requests = (unsigned)s->config->max_requests,
         .queue = queue_limits(s->config),
-        .limits = {.max_images = (size_t)s->config->max_images, .max_image_bytes = IMAGE_MAX_BYTES},
-        .limit_side = IMAGE_MAX_SIDE,
-        .limit_pixels = IMAGE_MAX_PIXELS,
+        .limits = {.max_images = (size_t)s->config->max_images,
+                   .max_image_bytes = (size_t)s->config->max_image_bytes},
+        .limit_side = (int32_t)s->config->max_image_side,
+        .limit_pixels = (uint64_t)s->config->max_image_pixels,
+        .max_side = (int32_t)s->config->vision_max_dimension,
         .metrics = s->api.metrics,
     };
 }

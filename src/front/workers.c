@@ -156,6 +156,7 @@ static void on_ready(struct worker *w, const struct ipc_ready *m)
         .image_factor = m->patch_size * m->merge_size,
         .min_pixels = m->min_pixels,
         .max_pixels = m->max_pixels,
+        .affordable_pixels = m->affordable_pixels,
     };
     snprintf(w->info.architecture, sizeof w->info.architecture, "%s", m->architecture.data);
     snprintf(w->info.isa, sizeof w->info.isa, "%s", m->isa.data);
@@ -184,6 +185,17 @@ static void on_done(struct worker *w, const struct ipc_done *m)
     remove_job(job);
     if (!job->let_go)
         job->events.done(job->events.context, m);
+    free(job);
+}
+
+static void on_estimated(struct worker *w, const struct ipc_estimated *m)
+{
+    struct worker_job *job = find_job(w, m->id);
+    if (!job || (!job->let_go && !job->events.estimated))
+        return;
+    remove_job(job);
+    if (!job->let_go)
+        job->events.estimated(job->events.context, m);
     free(job);
 }
 
@@ -222,6 +234,9 @@ static void on_message(void *context, struct ipc_message *m)
         break;
     case IPC_DONE:
         on_done(w, &m->done);
+        break;
+    case IPC_ESTIMATED:
+        on_estimated(w, &m->estimated);
         break;
     case IPC_ERROR:
         job = find_job(w, m->error.id);
@@ -485,7 +500,10 @@ struct worker_job *workers_generate(struct workers *ws, size_t index, struct ipc
     job->worker = w;
     job->id = ++ws->next_id;
     job->events = *events;
-    generate->generate.id = job->id;
+    if (generate->type == IPC_ESTIMATE)
+        generate->estimate.id = job->id;
+    else
+        generate->generate.id = job->id;
     if (link_send(w->link, generate, err) < 0) {
         if (err->code == VLMD_IO) /* just died: nothing was lost, another try will do */
             err_set(err, VLMD_BUSY, "model", "the model is being started again");

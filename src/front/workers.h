@@ -41,6 +41,7 @@ struct worker_info {
     uint64_t weight_bytes;
     int32_t image_factor; /* patch size x merge size */
     uint64_t min_pixels, max_pixels;
+    uint64_t affordable_pixels; /* of one image, by this machine's memory */
 };
 
 struct worker_status {
@@ -89,8 +90,10 @@ struct worker_events {
     void (*text)(void *context, const char *text, size_t len);
     void (*done)(void *context, const struct ipc_done *done);
     void (*failed)(void *context, const struct vlmd_error *err);
+    void (*estimated)(void *context, const struct ipc_estimated *estimate); /* of ESTIMATE alone */
 };
-/* Sends a GENERATE (its id is set here; descriptors are taken over in any case). NULL with *err. */
+/* Sends a GENERATE, or an ESTIMATE, which ends with `estimated` or `failed` (its id is set here;
+ * descriptors are taken over in any case). NULL with *err. */
 struct worker_job *workers_generate(struct workers *workers, size_t index,
                                     struct ipc_message *generate,
                                     const struct worker_events *events, struct vlmd_error *err);

@@ -10,7 +10,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-#define IPC_VERSION    1
+#define IPC_VERSION    2
 #define IPC_MAX_IMAGES 64
 #define IPC_MAX_STOPS  16
 #define IPC_MAX_SIDE   65535
@@ -43,6 +43,18 @@ enum ipc_finish {
     IPC_FINISH_STOP,
     IPC_FINISH_LENGTH,
     IPC_FINISH_CANCELLED,
+};
+
+/* What a decoder did to a picture besides resizing it. */
+enum ipc_change {
+    IPC_CHANGE_ORIENTED = 1,      /* turned or mirrored as its EXIF orientation says */
+    IPC_CHANGE_FLATTENED = 2,     /* transparency laid over white */
+    IPC_CHANGE_FIRST_FRAME = 4,   /* further frames were left out */
+    IPC_CHANGE_DEPTH = 8,         /* 16 bits a sample became 8 */
+    IPC_CHANGE_FROM_CMYK = 16,    /* inks became RGB */
+    IPC_CHANGE_CLIPPED = 32,      /* samples beyond 255 became white (16-bit grey) */
+    IPC_CHANGE_FROM_PROFILE = 64, /* an ICC profile was converted to sRGB */
+    IPC_CHANGES = 127,
 };
 
 enum ipc_sandbox {

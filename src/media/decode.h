@@ -36,6 +36,7 @@ enum media_change {
     MEDIA_FIRST_FRAME = 4, /* further frames were left out */
     MEDIA_DEPTH = 8,       /* 16 bits a sample became 8 */
     MEDIA_FROM_CMYK = 16,
+    MEDIA_CLIPPED = 32, /* 16-bit grey beyond 255 became white */
 };
 
 /* The header's content. */

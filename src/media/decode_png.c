@@ -185,6 +185,7 @@ static int decode_grey16(spng_ctx *png, int32_t transparent, struct picture *out
         int32_t grey = raw[2 * i] << 8 | raw[2 * i + 1];
         bool opaque = grey != transparent;
         out->changes |= opaque ? 0 : MEDIA_FLATTENED;
+        out->changes |= opaque && grey > 255 ? MEDIA_CLIPPED : 0;
         memset(out->rgb + 3 * i, opaque && grey < 255 ? grey : 255, 3);
     }
     free(raw);

@@ -4,7 +4,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/checked.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -15,22 +14,20 @@
 #include "media/resize.h"
 #include "media/sandbox.h"
 
-/* "turned upright, laid over white" */
-static void describe_changes(unsigned changes, struct buf *out)
+_Static_assert((int)MEDIA_ORIENTED == IPC_CHANGE_ORIENTED &&
+                   (int)MEDIA_FLATTENED == IPC_CHANGE_FLATTENED &&
+                   (int)MEDIA_FIRST_FRAME == IPC_CHANGE_FIRST_FRAME &&
+                   (int)MEDIA_DEPTH == IPC_CHANGE_DEPTH &&
+                   (int)MEDIA_FROM_CMYK == IPC_CHANGE_FROM_CMYK &&
+                   (int)MEDIA_CLIPPED == IPC_CHANGE_CLIPPED,
+               "changes are told as they are");
+
+/* "jpeg" */
+static struct ipc_string short_name(enum media_format format)
 {
-    static const struct {
-        unsigned change;
-        const char *text;
-    } texts[] = {
-        {MEDIA_ORIENTED, "turned upright"},
-        {MEDIA_FLATTENED, "laid over white"},
-        {MEDIA_FIRST_FRAME, "first frame of several"},
-        {MEDIA_DEPTH, "16 to 8 bits"},
-        {MEDIA_FROM_CMYK, "from CMYK"},
-    };
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        if (changes & texts[i].change)
-            buf_appendf(out, "%s%s", out->len ? ", " : "", texts[i].text);
+    const char *type = media_format_name(format);
+    const char *slash = strchr(type, '/');
+    return ipc_string(slash ? slash + 1 : type);
 }
 
 /* Resizes the picture into new shared memory and fills image; its descriptor is the caller's. */
@@ -60,14 +57,30 @@ static int resize_to_shared(const struct picture *picture, struct ipc_image *ima
     return 0;
 }
 
-static int decode(const struct ipc_decode *order, struct picture *picture, struct vlmd_error *err)
+static struct media_limits limits_of(const struct ipc_decode *order)
 {
-    struct media_limits limits = {
+    return (struct media_limits){
         .bytes = (size_t)order->n_bytes,
         .width = order->limit_side,
         .height = order->limit_side,
         .pixels = (int64_t)order->limit_pixels,
     };
+}
+
+/* The size at which the model is shown a picture of this one. */
+static int plan(const struct ipc_decode *order, int32_t width, int32_t height, int32_t *out_width,
+                int32_t *out_height, struct vlmd_error *err)
+{
+    int64_t least = (int64_t)order->min_pixels, most = (int64_t)order->max_pixels;
+    int64_t within = smart_resize_area_within(width, height, order->max_side);
+    most = within < most ? within : most;
+    least = least < most ? least : most;
+    return smart_resize(height, width, order->factor, least, most, out_height, out_width, err);
+}
+
+static int decode(const struct ipc_decode *order, struct picture *picture, struct vlmd_error *err)
+{
+    struct media_limits limits = limits_of(order);
     struct shared_map map;
     if (shared_memory_map_read(order->encoded, (size_t)order->n_bytes, &map, err) < 0)
         return -1;
@@ -76,46 +89,62 @@ static int decode(const struct ipc_decode *order, struct picture *picture, struc
     return status;
 }
 
-static int work(const struct ipc_decode *order, struct ipc_image *image, struct picture *picture,
-                struct vlmd_error *err)
+static int work(const struct ipc_decode *order, struct ipc_decoded *out, struct vlmd_error *err)
 {
-    if (decode(order, picture, err) < 0)
+    struct picture picture = {0};
+    if (decode(order, &picture, err) < 0)
         return -1;
-    *image =
-        (struct ipc_image){.orig_width = picture->width, .orig_height = picture->height, .rgb = -1};
-    if (smart_resize(picture->height, picture->width, order->factor, (int64_t)order->min_pixels,
-                     (int64_t)order->max_pixels, &image->height, &image->width, err) < 0)
+    struct ipc_image *image = &out->image;
+    image->orig_width = picture.width;
+    image->orig_height = picture.height;
+    int status = plan(order, picture.width, picture.height, &image->width, &image->height, err);
+    if (status == 0)
+        status = resize_to_shared(&picture, image, err);
+    out->format = short_name(picture.info.format);
+    out->changes = picture.changes;
+    picture_free(&picture);
+    return status;
+}
+
+static int probe(const struct ipc_decode *order, struct ipc_probed *out, struct vlmd_error *err)
+{
+    struct media_limits limits = limits_of(order);
+    struct media_info info;
+    struct shared_map map;
+    if (shared_memory_map_read(order->encoded, (size_t)order->n_bytes, &map, err) < 0)
         return -1;
-    return resize_to_shared(picture, image, err);
+    int status = media_probe(map.data, map.size, &limits, &info, err);
+    shared_memory_unmap(&map);
+    if (status < 0)
+        return -1;
+    out->format = short_name(info.format);
+    out->changes = info.orientation == 1 ? 0 : IPC_CHANGE_ORIENTED;
+    out->orig_width = info.width;
+    out->orig_height = info.height;
+    return plan(order, info.width, info.height, &out->width, &out->height, err);
 }
 
 static int answer(struct channel *channel, const struct ipc_decode *order, struct vlmd_error *err)
 {
-    struct picture picture = {0};
-    struct ipc_image image;
+    struct ipc_message m = {.type = order->header_only ? IPC_PROBED : IPC_DECODED};
     struct vlmd_error why = {0};
-    if (work(order, &image, &picture, &why) < 0) {
-        struct ipc_message m = {.type = IPC_DECODE_ERROR};
+    int status;
+    if (order->header_only) {
+        m.probed.id = order->id;
+        status = probe(order, &m.probed, &why);
+    } else {
+        m.decoded.id = order->id;
+        m.decoded.image.rgb = -1;
+        status = work(order, &m.decoded, &why);
+    }
+    if (status < 0) {
+        m = (struct ipc_message){.type = IPC_DECODE_ERROR};
         m.decode_error.id = order->id;
         m.decode_error.code = why.code;
         m.decode_error.field = ipc_string(why.field);
         m.decode_error.text = ipc_string(why.text);
-        picture_free(&picture);
-        return channel_send(channel, &m, err);
     }
-    struct buf changes = {0};
-    describe_changes(picture.changes, &changes);
-    const char *type = media_format_name(picture.info.format);
-    const char *slash = strchr(type, '/');
-    struct ipc_message m = {.type = IPC_DECODED};
-    m.decoded.id = order->id;
-    m.decoded.format = ipc_string(slash ? slash + 1 : type);
-    m.decoded.changes = ipc_string(changes.data);
-    m.decoded.image = image;
-    int status = channel_send(channel, &m, err);
-    buf_free(&changes);
-    picture_free(&picture);
-    return status;
+    return channel_send(channel, &m, err);
 }
 
 static int serve(struct channel *channel, struct vlmd_error *err)

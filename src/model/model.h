@@ -53,6 +53,9 @@ struct model_class {
     int (*encode_image)(struct model *model, const uint8_t *rgb, int32_t width, int32_t height,
                         vlmd_cancel_fn cancel, void *cancel_context, struct tensor *embeddings,
                         struct vlmd_error *err);
+    /* Bytes that encode_image takes while it works on a picture of this size, its result included.
+     * NULL where encode_image is. */
+    size_t (*image_bytes)(const struct model *model, int32_t width, int32_t height);
 };
 
 /* Architectures embed this as their first member. */

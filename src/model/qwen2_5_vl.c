@@ -90,6 +90,11 @@ static int qwen2_5_vl_encode_image(struct model *model, const uint8_t *rgb, int3
                               cancel_context, embeddings, err);
 }
 
+static size_t qwen2_5_vl_image_bytes(const struct model *model, int32_t width, int32_t height)
+{
+    return vit_qwen2_5_bytes(((const struct qwen2_5_vl *)model)->vit, width, height);
+}
+
 const struct model_class model_qwen2_5_vl = {
     .model_type = "qwen2_5_vl",
     .open = qwen2_5_vl_open,
@@ -97,4 +102,5 @@ const struct model_class model_qwen2_5_vl = {
     .forward = qwen2_5_vl_forward,
     .head = qwen2_5_vl_head,
     .encode_image = qwen2_5_vl_encode_image,
+    .image_bytes = qwen2_5_vl_image_bytes,
 };

@@ -270,6 +270,23 @@ struct pass {
     int32_t *window_start; /* runs of patches, n_runs + 1 */
 };
 
+static size_t host_bytes(const struct vision_config *c, int32_t n)
+{
+    int32_t widest = kernel_size(c) > c->hidden_size ? kernel_size(c) : c->hidden_size;
+    return (size_t)n * (size_t)widest * sizeof(float);
+}
+
+/* The lists of vit_windows are a few integers for each token and do not count. */
+size_t vit_qwen2_5_bytes(const struct vit_qwen2_5 *vit, int32_t width, int32_t height)
+{
+    const struct vision_config *c = vit->config;
+    int32_t n = patch_count(c, width, height), unit = c->merge_size * c->merge_size;
+    struct scratch measure = {0};
+    lay_out(c, &measure, n);
+    size_t result = (size_t)(n / unit) * (size_t)c->out_hidden_size * sizeof(float);
+    return measure.used + host_bytes(c, n) + result;
+}
+
 static int pass_open(struct pass *p, const struct vit_qwen2_5 *vit, int32_t width, int32_t height,
                      struct vlmd_error *err)
 {
@@ -280,17 +297,15 @@ static int pass_open(struct pass *p, const struct vit_qwen2_5 *vit, int32_t widt
         .grid_rows = height / c->patch_size,
         .grid_cols = width / c->patch_size,
     };
-    int32_t widest = kernel_size(c) > c->hidden_size ? kernel_size(c) : c->hidden_size;
-    size_t host_bytes = (size_t)p->n * (size_t)widest * sizeof *p->host;
     struct scratch measure = {0};
     lay_out(c, &measure, p->n);
     if (vit_windows_open(&p->windows, p->grid_rows / c->merge_size, p->grid_cols / c->merge_size,
                          c->window_size / c->patch_size / c->merge_size, err) < 0)
         return -1;
     p->window_start = malloc(((size_t)p->windows.n_runs + 1) * sizeof *p->window_start);
-    p->host = malloc(host_bytes);
+    p->host = malloc(host_bytes(c, p->n));
     if (!p->window_start || !p->host)
-        return err_no_memory(err, host_bytes);
+        return err_no_memory(err, host_bytes(c, p->n));
     for (int32_t i = 0; i <= p->windows.n_runs; i++)
         p->window_start[i] = p->windows.run_start[i] * unit;
     if (scratch_open(&p->scratch, vit->be, measure.used, err) < 0)

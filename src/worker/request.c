@@ -43,12 +43,24 @@ void request_close(struct request *r)
     free(r);
 }
 
+int32_t request_room(const vlmd_engine *engine)
+{
+    const struct vlmd_engine_info *info = vlmd_engine_info(engine);
+    return smaller(info->context_length, info->kv_tokens);
+}
+
+int32_t request_reserve(const vlmd_engine *engine, int32_t prompt_tokens, int32_t max_tokens)
+{
+    int32_t answer = max_tokens > 0 ? smaller(max_tokens, ANSWER_RESERVE) : ANSWER_RESERVE;
+    int32_t kv_tokens = vlmd_engine_info(engine)->kv_tokens;
+    return prompt_tokens < kv_tokens - answer ? prompt_tokens + answer : kv_tokens;
+}
+
 /* Refuses what no amount of waiting would make possible. */
 static int check_size(const vlmd_engine *engine, const struct scheduler_request *from,
                       struct vlmd_error *err)
 {
-    const struct vlmd_engine_info *info = vlmd_engine_info(engine);
-    int32_t room = smaller(info->context_length, info->kv_tokens);
+    int32_t room = request_room(engine);
     if (from->n_tokens < 1)
         return err_set(err, VLMD_INVALID, "messages", "the prompt is empty");
     if (from->n_tokens >= room)
@@ -69,10 +81,9 @@ static void *copy(const void *from, size_t n, size_t size)
 static int fill(struct request *r, vlmd_engine *engine, const struct scheduler_request *from,
                 struct vlmd_error *err)
 {
-    const struct vlmd_engine_info *info = vlmd_engine_info(engine);
     if (check_size(engine, from, err) < 0)
         return -1;
-    int32_t room = smaller(info->context_length, info->kv_tokens) - from->n_tokens;
+    int32_t room = request_room(engine) - from->n_tokens;
     r->max_tokens = from->max_tokens > 0 ? smaller(from->max_tokens, room) : room;
     r->tokens = copy(from->tokens, (size_t)from->n_tokens, sizeof *r->tokens);
     r->images = copy(from->images, (size_t)from->n_images, sizeof *r->images);
@@ -124,8 +135,7 @@ static int begin_prefill(struct request *r, struct vlmd_error *err)
 
 int request_admit(struct request *r, vlmd_engine *engine, struct vlmd_error *err)
 {
-    int32_t kv_tokens = vlmd_engine_info(engine)->kv_tokens;
-    int32_t want = smaller(r->n_tokens + smaller(r->max_tokens, ANSWER_RESERVE), kv_tokens);
+    int32_t want = request_reserve(engine, r->n_tokens, r->max_tokens);
     vlmd_session *session = vlmd_session_open(engine, err);
     if (!session)
         return -1;

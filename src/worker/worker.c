@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "ipc/channel.h"
+#include "worker/estimate.h"
 #include "worker/prompt.h"
 #include "worker/scheduler.h"
 
@@ -200,12 +201,25 @@ static void generate(struct worker *w, const struct ipc_generate *g)
     prompt_free(&prompt);
 }
 
+static void estimate(struct worker *w, const struct ipc_estimate *request)
+{
+    struct vlmd_error err;
+    struct ipc_message message = {.type = IPC_ESTIMATED, .estimated = {.id = request->id}};
+    if (estimate_request(w->engine, w->prompts, request, &message.estimated, &err) < 0)
+        send_error(w, request->id, &err);
+    else
+        send(w, &message);
+}
+
 static void handle(struct worker *w, const struct ipc_message *message)
 {
     struct ipc_message pong = {.type = IPC_PONG};
     switch (message->type) {
     case IPC_GENERATE:
         generate(w, &message->generate);
+        break;
+    case IPC_ESTIMATE:
+        estimate(w, &message->estimate);
         break;
     case IPC_CANCEL:
         scheduler_cancel(w->scheduler, message->cancel.id);
@@ -263,6 +277,7 @@ static void send_ready(struct worker *w)
                 .merge_size = info->merge_size,
                 .min_pixels = (uint64_t)info->min_pixels,
                 .max_pixels = (uint64_t)info->max_pixels,
+                .affordable_pixels = estimate_affordable_pixels(w->engine),
             },
     };
     send(w, &message);

@@ -100,7 +100,7 @@ TABLE = {
     "too many bytes": (url(data_uri(bytes(10000001))), 400, IMAGE, "too_large", ""),
     "201:1": (url(data_uri(png(4020, 20))), 400, IMAGE, "invalid_value", "200"),
     "too many images": (
-        {"messages": [user([image_part(png(9, 9))] * 17)]}, 400, "messages[0].content[16]", "too_large", "16",
+        {"messages": [user([image_part(png(9, 9))] * 6)]}, 400, "messages[0].content[5]", "too_large", "5",
     ),
     "images for a blind model": (
         {"model": "blind", **with_part(image_part(png(9, 9)))}, 400, IMAGE, "unsupported_value", "blind",

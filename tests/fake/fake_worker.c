@@ -201,7 +201,8 @@ static void on_generate(struct ipc_generate *g)
         if (write(channel_fd(channel), "GET / HTTP/1.1\r\n\r\n", 18) < 0)
             exit(3);
     } else if (strcmp(word, "lie") == 0) {
-        if (write(channel_fd(channel), "\10\0\0\0\3\0\0\1\0\0\0\0\0\0\0\0", 16) < 0)
+        char ping[16] = {8, [4] = IPC_PING, [7] = IPC_VERSION};
+        if (write(channel_fd(channel), ping, sizeof ping) < 0)
             exit(3);
     } else if (strcmp(word, "error") == 0) {
         send_error(g->id, rest);
@@ -219,6 +220,18 @@ static void on_generate(struct ipc_generate *g)
         answer(g->id, strncmp(order, "say ", 4) == 0 ? order + 4 : order);
     }
     free(order);
+}
+
+/* One token a byte of the messages, and those of the images. */
+static void on_estimate(const struct ipc_estimate *e)
+{
+    struct ipc_message m = {.type = IPC_ESTIMATED};
+    m.estimated.id = e->id;
+    m.estimated.prompt_tokens = (int32_t)e->messages.len;
+    for (uint32_t i = 0; i < e->n_widths; i++)
+        m.estimated.prompt_tokens += e->widths[i] / 28 * (e->heights[i] / 28);
+    m.estimated.room = 4096;
+    send_message(&m);
 }
 
 static void on_cancel(uint64_t id)
@@ -318,6 +331,8 @@ int main(int argc, char **argv)
             return 0;
         if (got == 1 && m->type == IPC_GENERATE)
             on_generate(&m->generate);
+        else if (got == 1 && m->type == IPC_ESTIMATE)
+            on_estimate(&m->estimate);
         else if (got == 1 && m->type == IPC_CANCEL)
             on_cancel(m->cancel.id);
         if (got == 1)

@@ -1,6 +1,7 @@
 /* Bodies of chat requests into values; the long table of refusals is tests/e2e/test_errors.py. */
 #include "unit.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -119,6 +120,71 @@ static void test_depth(void **state)
            VLMD_FORMAT, "");
 }
 
+static void expect_bounds(struct pixel_bounds b, int64_t min, int64_t max)
+{
+    assert_int_equal(b.min, min);
+    assert_int_equal(b.max, max);
+}
+
+static void test_pixel_bounds(void **state)
+{
+    (void)state;
+    static const char *const same[] = {
+        ",\"min_pixels\":4,\"max_pixels\":9",
+        ",\"mm_processor_kwargs\":{\"min_pixels\":4,\"max_pixels\":9}",
+        ",\"mm_processor_kwargs\":{\"size\":{\"shortest_edge\":4,\"longest_edge\":9}}",
+        ",\"mm_processor_kwargs\":{\"images_kwargs\":{\"min_pixels\":4,\"max_pixels\":9}}",
+        ",\"max_pixels\":9,\"mm_processor_kwargs\":{\"min_pixels\":4,\"max_pixels\":9}",
+    };
+    char body[512];
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+        snprintf(body, sizeof body, "{" M HI "%s}", same[i]);
+        struct chat_request q = parse(body);
+        expect_bounds(q.bounds, 4, 9);
+        chat_request_free(&q);
+    }
+    struct chat_request q =
+        parse(PARTS("{\"type\":\"image_url\",\"image_url\":{\"url\":" URI ",\"max_pixels\":9}},"
+                    "{\"type\":\"image_url\",\"image_url\":" URI ",\"min_pixels\":4}"));
+    expect_bounds(q.images[0].bounds, 0, 9);
+    expect_bounds(q.images[1].bounds, 4, 0);
+    chat_request_free(&q);
+    refuse("{" M HI ",\"min_pixels\":9,\"max_pixels\":4}", VLMD_INVALID, "min_pixels");
+    refuse("{" M HI ",\"min_pixels\":0}", VLMD_INVALID, "min_pixels");
+    refuse("{" M HI ",\"max_pixels\":9,\"mm_processor_kwargs\":{\"max_pixels\":8}}", VLMD_INVALID,
+           "mm_processor_kwargs.max_pixels");
+    refuse("{" M HI ",\"mm_processor_kwargs\":{\"fps\":2}}", VLMD_UNSUPPORTED,
+           "mm_processor_kwargs.fps");
+    refuse("{" M HI ",\"mm_processor_kwargs\":{\"size\":{\"width\":2}}}", VLMD_UNSUPPORTED,
+           "mm_processor_kwargs.size.width");
+    refuse(PARTS("{\"type\":\"image_url\",\"image_url\":{\"url\":" URI ",\"max_pixels\":9},"
+                 "\"max_pixels\":8}"),
+           VLMD_INVALID, "messages[0].content[0].image_url.max_pixels");
+}
+
+static void test_coordinates(void **state)
+{
+    (void)state;
+#define IMAGE        "{\"type\":\"image_url\",\"image_url\":" URI "}"
+#define WITH(images) "{" M "\"messages\":[{\"role\":\"user\",\"content\":[" images "]}]"
+    struct chat_request q = parse(WITH(IMAGE) ",\"coordinates\":\"original\"}");
+    assert_true(q.original_coordinates && q.coordinates_image == 0);
+    chat_request_free(&q);
+    q = parse(WITH(IMAGE "," IMAGE) ",\"coordinates\":\"original\",\"coordinates_image\":1}");
+    assert_true(q.original_coordinates && q.coordinates_image == 1);
+    chat_request_free(&q);
+    q = parse(WITH(IMAGE) ",\"coordinates\":\"model\"}");
+    assert_false(q.original_coordinates);
+    chat_request_free(&q);
+    refuse(WITH(IMAGE "," IMAGE) ",\"coordinates\":\"original\"}", VLMD_INVALID,
+           "coordinates_image");
+    refuse(WITH(IMAGE) ",\"coordinates\":\"original\",\"coordinates_image\":1}", VLMD_INVALID,
+           "coordinates_image");
+    refuse(WITH(IMAGE) ",\"coordinates\":\"screen\"}", VLMD_INVALID, "coordinates");
+    refuse(WITH(IMAGE) ",\"coordinates_image\":0}", VLMD_INVALID, "coordinates_image");
+    refuse("{" M HI ",\"coordinates\":\"original\"}", VLMD_INVALID, "coordinates");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -128,6 +194,8 @@ int main(void)
         cmocka_unit_test(test_limits_of_images),
         cmocka_unit_test(test_unknown_parameters),
         cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_pixel_bounds),
+        cmocka_unit_test(test_coordinates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -120,7 +120,7 @@ static void test_error_bodies(void **state)
 static void test_chunks(void **state)
 {
     (void)state;
-    struct chat_head head = {"chatcmpl-1", "m", 5, true};
+    struct chat_head head = {"chatcmpl-1", "m", 5, true, NULL};
     struct ipc_done done = {
         .reason = IPC_FINISH_LENGTH, .prompt_tokens = 2, .completion_tokens = 3};
     struct buf out = {0};
