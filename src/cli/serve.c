@@ -47,10 +47,10 @@ static void show_settings(const struct config *config)
     buf_free(&text);
 }
 
-static void show_meaningless(void)
+static void show_notes(const struct config *config)
 {
     struct buf text = {0};
-    config_append_meaningless(&text, environ);
+    config_append_notes(&text, config, environ);
     fputs(text.data ? text.data : "", stderr);
     buf_free(&text);
 }
@@ -86,7 +86,7 @@ int command_serve(int argc, char **argv)
         show_help();
         goto out;
     }
-    show_meaningless();
+    show_notes(&config);
     if (find_models(&config, models, &n, &err) < 0) {
         fprintf(stderr, "vlmd serve: %s\n", err.text);
         status = 1;

@@ -77,22 +77,28 @@ static void get_model(void *context, struct http_conn *conn, struct http_request
 
 /* ---- chat */
 
+static struct chat_caller caller_of(const struct api *api, const struct http_request *request)
+{
+    const struct auth_key *key = access_key(api->access, request);
+    return (struct chat_caller){
+        .priority = access_priority(key, request),
+        .owner = access_owner(api->access, key),
+        .image_pixels = key ? key->image_pixels : 0,
+    };
+}
+
 static void post_chat(void *context, struct http_conn *conn, struct http_request *request)
 {
     const struct api *api = context;
-    struct chat_caller caller = {.priority = PRIORITY_NORMAL};
-    const char *wanted = http_request_field(request, "x-priority");
-    int priority = wanted ? priority_from_text(wanted) : -1;
-    if (priority >= 0)
-        caller.priority = (enum priority)priority;
+    const struct chat_caller caller = caller_of(api, request);
     chats_handle(api->chats, conn, &caller);
 }
 
 static void post_estimate(void *context, struct http_conn *conn, struct http_request *request)
 {
     const struct api *api = context;
-    (void)request;
-    chats_estimate(api->chats, conn);
+    const struct chat_caller caller = caller_of(api, request);
+    chats_estimate(api->chats, conn, &caller);
 }
 
 /* ---- the ports */
@@ -113,13 +119,14 @@ static const struct route admin_routes[] = {
 
 struct api_port api_public_port(struct api *api)
 {
-    return (struct api_port){api, public_routes, sizeof public_routes / sizeof *public_routes,
-                             false};
+    return (struct api_port){
+        api, public_routes, sizeof public_routes / sizeof *public_routes, {.admin = false}};
 }
 
 struct api_port api_admin_port(struct api *api)
 {
-    return (struct api_port){api, admin_routes, sizeof admin_routes / sizeof *admin_routes, false};
+    return (struct api_port){
+        api, admin_routes, sizeof admin_routes / sizeof *admin_routes, {.admin = true}};
 }
 
 static bool refuse(struct http_conn *conn, int status, const char *text, const char *more)
@@ -129,14 +136,39 @@ static bool refuse(struct http_conn *conn, int status, const char *text, const c
     return false;
 }
 
+/* What access.c decided; true: go on. */
+static bool follow(struct http_conn *conn, const struct access_verdict *verdict)
+{
+    http_conn_set_fields(conn, verdict->fields);
+    if (verdict->status == 0)
+        return true;
+    if (verdict->status == 200) {
+        http_respond(conn, 200, NULL, NULL, "", 0);
+        return false;
+    }
+    struct api_error error = errors_from_status(verdict->status, verdict->text);
+    error.type = verdict->type;
+    error.code = verdict->code;
+    respond_error(conn, &error, "");
+    return false;
+}
+
+static bool count(const struct api *api, struct http_conn *conn, const struct http_request *q,
+                  struct access_verdict *verdict)
+{
+    access_count(api->access, q, uv_now(api->loop), verdict);
+    if (verdict->status == 429)
+        metrics_add(api->metrics, METRICS_RATE_LIMITED, 1);
+    return follow(conn, verdict);
+}
+
 static bool on_head(void *context, struct http_conn *conn, const struct http_request *q)
 {
     const struct api_port *port = context;
-    if (port->check_host && *q->host && !route_host_is_local(q->host))
-        return refuse(conn, 403,
-                      "this server listens on loopback and answers to the Hosts "
-                      "localhost, 127.0.0.1 and [::1] only",
-                      NULL);
+    struct access_verdict verdict;
+    access_judge(port->api->access, &port->door, q, &verdict);
+    if (!follow(conn, &verdict))
+        return false;
     struct route_match match = route_find(port->routes, port->n_routes, q->method, q->path);
     if (!match.route && match.status == 405) {
         char allow[80];
@@ -154,7 +186,7 @@ static bool on_head(void *context, struct http_conn *conn, const struct http_req
     const char *coding = http_request_field(q, "content-encoding");
     if (coding && strcasecmp(coding, "identity") != 0)
         return refuse(conn, 415, "compressed bodies are not accepted", NULL);
-    return true;
+    return port->door.admin || count(port->api, conn, q, &verdict);
 }
 
 static void on_request(void *context, struct http_conn *conn, struct http_request *request)

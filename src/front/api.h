@@ -1,6 +1,7 @@
 /* The routes of both ports. */
 #pragma once
 
+#include "front/access.h"
 #include "front/chats.h"
 #include "front/http_conn.h"
 
@@ -11,7 +12,9 @@ struct api {
     struct chats *chats;
     struct http_server *public_server;
     struct http_server *admin_server;
+    struct access *access;
     struct metrics *metrics;
+    uv_loop_t *loop;
     int64_t started; /* seconds since 1970 */
 };
 
@@ -20,7 +23,7 @@ struct api_port {
     struct api *api;
     const struct route *routes;
     size_t n_routes;
-    bool check_host; /* set when listening on loopback */
+    struct access_port door;
 };
 
 struct api_port api_public_port(struct api *api);

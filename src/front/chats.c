@@ -44,6 +44,7 @@ struct chat {
     int parse_status;
     struct vlmd_error parse_error;
 
+    uint64_t pixel_budget, pixels; /* of images; 0: without end */
     struct admission_ticket ticket;
     char waited[64]; /* header fields, of an answer that had to wait for its turn */
 
@@ -403,6 +404,12 @@ static void count_image(const struct chat *c, const struct ipc_image *image)
     metrics_add(m, METRICS_IMAGE_MODEL_PIXELS, (uint64_t)image->width * (uint64_t)image->height);
 }
 
+static bool within_budget(struct chat *c, const struct ipc_image *image)
+{
+    c->pixels += (uint64_t)image->orig_width * (uint64_t)image->orig_height;
+    return c->pixel_budget == 0 || c->pixels <= c->pixel_budget;
+}
+
 static void on_decoded(void *context, struct decode_result *result, const struct vlmd_error *err)
 {
     struct decode_slot *slot = context;
@@ -417,6 +424,14 @@ static void on_decoded(void *context, struct decode_result *result, const struct
         return;
     }
     c->images[slot->index] = result->image;
+    if (!within_budget(c, &result->image)) {
+        struct vlmd_error over;
+        err_set(&over, VLMD_TOO_LARGE, c->request.images[slot->index].field,
+                "the images have more than the %llu pixels that this API key may send",
+                (unsigned long long)c->pixel_budget);
+        fail(c, &over);
+        return;
+    }
     receipts_set(&c->receipts, slot->index, result, c->image_factor);
     if (--c->n_decoding > 0)
         return;
@@ -463,6 +478,8 @@ static int order_image(struct chat *c, size_t i, const struct worker_info *info,
         .limit_side = c->owner->options.limit_side,
         .limit_pixels = c->owner->options.limit_pixels,
     };
+    if (c->pixel_budget > 0 && c->pixel_budget < order.limit_pixels)
+        order.limit_pixels = c->pixel_budget;
     c->decodes[i] = decoders_decode(c->owner->decoders, &order, on_decoded, &c->slots[i], err);
     free(image->bytes);
     image->bytes = NULL;
@@ -645,6 +662,7 @@ static void handle(struct chats *chats, struct http_conn *conn, const struct cha
     c->ticket.queue.priority = caller->priority;
     c->ticket.queue.owner = caller->owner;
     c->estimating = estimating;
+    c->pixel_budget = caller->image_pixels;
     c->model = -1;
     c->began = uv_now(chats->loop);
     c->work.data = c;
@@ -665,10 +683,9 @@ void chats_handle(struct chats *chats, struct http_conn *conn, const struct chat
     handle(chats, conn, caller, false);
 }
 
-void chats_estimate(struct chats *chats, struct http_conn *conn)
+void chats_estimate(struct chats *chats, struct http_conn *conn, const struct chat_caller *caller)
 {
-    struct chat_caller caller = {.priority = PRIORITY_NORMAL};
-    handle(chats, conn, &caller, true);
+    handle(chats, conn, caller, true);
 }
 
 /* ---- life */

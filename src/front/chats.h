@@ -39,10 +39,11 @@ struct queue_counts chats_queue(const struct chats *chats);
 /* Who asks, and what that is worth. */
 struct chat_caller {
     enum priority priority;
-    unsigned owner; /* the same number for requests that share their turns */
+    unsigned owner;        /* the same number for requests that share their turns */
+    uint64_t image_pixels; /* of all images together, as they were sent; 0: any number */
 };
 
 /* Takes the request over, body included, and answers on its connection. */
 void chats_handle(struct chats *chats, struct http_conn *conn, const struct chat_caller *caller);
 /* The same body; answers what it would cost, without waiting for a turn. */
-void chats_estimate(struct chats *chats, struct http_conn *conn);
+void chats_estimate(struct chats *chats, struct http_conn *conn, const struct chat_caller *caller);

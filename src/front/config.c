@@ -14,6 +14,7 @@
 #define KIND_number  KIND_NUMBER
 #define KIND_size    KIND_SIZE
 #define KIND_text    KIND_TEXT
+#define KIND_secret  KIND_SECRET
 #define KIND_choice  KIND_CHOICE
 #define KIND_list    KIND_LIST
 #define KIND_toggle  KIND_TOGGLE
@@ -51,6 +52,7 @@ void config_free(struct config *config)
         next = k->next;
         free(k);
     }
+    auth_keys_free(&config->keys);
     *config = (struct config){0};
 }
 
@@ -227,6 +229,7 @@ static int set_value(struct config *config, const struct setting *s, const char 
             return wrong(s, at, text, err);
         return taken ? 0 : set_text(config, s, text, err);
     case KIND_TEXT:
+    case KIND_SECRET:
         return taken ? 0 : set_text(config, s, text, err);
     case KIND_LIST:
         return add_to_list(config, s, text, taken, err);
@@ -307,6 +310,17 @@ static int set_defaults(struct config *config, struct vlmd_error *err)
 
 /* ---- all together */
 
+/* Keys of the file of settings are there already. */
+static int read_keys(struct config *config, struct vlmd_error *err)
+{
+    if (config->key_file && config_read_keys(config, config->key_file, err) < 0)
+        return -1;
+    if (config->api_key && (auth_keys_begin(&config->keys, "api-key", err) < 0 ||
+                            auth_keys_set(&config->keys, "secret", config->api_key, err) < 0))
+        return -1;
+    return auth_keys_check(&config->keys, err);
+}
+
 static int check_together(const struct config *config, struct vlmd_error *err)
 {
     if (config->port != 0 && config->port == config->admin_port)
@@ -326,7 +340,7 @@ int config_read(struct config *out, const struct config_input *input, struct vlm
         return -1;
     if (out->config && config_read_file(out, out->config, err) < 0)
         return -1;
-    if (set_defaults(out, err) < 0)
+    if (set_defaults(out, err) < 0 || read_keys(out, err) < 0)
         return -1;
     return check_together(out, err);
 }
@@ -355,6 +369,7 @@ static bool same(const struct config *a, const struct config *b, const struct se
     case KIND_LIST:
         return same_list(one, other);
     case KIND_TEXT:
+    case KIND_SECRET:
     case KIND_CHOICE: {
         const char *x = *(const char *const *)one, *y = *(const char *const *)other;
         return x && y ? strcmp(x, y) == 0 : x == y;
@@ -378,6 +393,7 @@ static int take_over(struct config *running, const struct config *fresh, const s
         *(bool *)member(running, s) = *(const bool *)from;
         break;
     case KIND_TEXT:
+    case KIND_SECRET:
     case KIND_CHOICE: {
         const char *text = *(const char *const *)from;
         return set_text(running, s, text ? text : "", err);
@@ -410,5 +426,13 @@ int config_reload(struct config *running, const struct config *fresh, struct buf
         if (s->when == WHEN_RELOAD && take_over(running, fresh, s, err) < 0)
             return -1;
     }
+    if (auth_keys_same(&running->keys, &fresh->keys))
+        return 0;
+    struct auth_keys keys;
+    if (auth_keys_copy(&keys, &fresh->keys, err) < 0)
+        return -1;
+    auth_keys_free(&running->keys);
+    running->keys = keys;
+    buf_appendf(applied, "%sthe keys", applied->len > 0 ? ", " : "");
     return 0;
 }

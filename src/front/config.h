@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "front/auth.h"
 
 enum {
     CONFIG_LIST_MAX = 16,
@@ -23,6 +24,7 @@ struct config_list {
 typedef int64_t config_number;
 typedef int64_t config_size;
 typedef const char *config_text;
+typedef const char *config_secret;
 typedef const char *config_choice;
 typedef struct config_list config_list;
 typedef bool config_toggle;
@@ -60,6 +62,8 @@ struct config {
 #undef GROUP
 #undef SETTING
     struct config_origin origins[CONFIG_LINES]; /* by line of settings.def */
+    struct auth_keys keys;                      /* of all sources */
+    bool keys_exposed;                          /* others may read a file that has some */
     uint64_t memory_bytes;                      /* of the machine */
     struct config_text_kept *kept;
 };
@@ -91,5 +95,6 @@ void config_append_effective(struct buf *out, const struct config *config);
 /* Appends tables for docs/CONFIGURATION.md, and the part on settings of the manual page (roff). */
 void config_append_markdown(struct buf *out);
 void config_append_manual(struct buf *out);
-/* Appends a line for each variable that the Python server knew and that means nothing here. */
-void config_append_meaningless(struct buf *out, char *const *environment);
+/* Appends a line for everything that people should know: variables of the Python server that mean
+ * nothing here, keys that others can read. */
+void config_append_notes(struct buf *out, const struct config *config, char *const *environment);

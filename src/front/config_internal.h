@@ -9,6 +9,7 @@ enum config_kind {
     KIND_NUMBER,
     KIND_SIZE,
     KIND_TEXT,
+    KIND_SECRET,
     KIND_CHOICE,
     KIND_LIST,
     KIND_TOGGLE,
@@ -62,3 +63,4 @@ int config_read_arguments(struct config *config, int argc, char *const *argv,
 int config_read_environment(struct config *config, char *const *environment,
                             struct vlmd_error *err);
 int config_read_file(struct config *config, const char *path, struct vlmd_error *err);
+int config_read_keys(struct config *config, const char *path, struct vlmd_error *err);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "front/config_internal.h"
@@ -128,6 +129,8 @@ int config_read_environment(struct config *config, char *const *environment, str
 struct place {
     const char *path;
     unsigned line;
+    bool keys_only; /* settings do not belong here */
+    bool in_key;    /* below [key NAME] */
 };
 
 static char *trim(char *text)
@@ -166,19 +169,34 @@ static int unwrap(char **value, const struct place *at, struct vlmd_error *err)
     return 0;
 }
 
-static int read_line(struct config *config, char *line, const struct place *at,
-                     struct vlmd_error *err)
+/* "[key NAME]" */
+static int read_heading(struct config *config, char *line, struct place *at, struct vlmd_error *err)
+{
+    size_t len = strlen(line);
+    if (strncmp(line, "[key ", 5) != 0 || line[len - 1] != ']')
+        return err_set(err, VLMD_FORMAT, at->path, "%s:%u: a heading is [key NAME]", at->path,
+                       at->line);
+    line[len - 1] = '\0';
+    at->in_key = true;
+    return auth_keys_begin(&config->keys, trim(line + 5), err);
+}
+
+static int read_line(struct config *config, char *line, struct place *at, struct vlmd_error *err)
 {
     line = trim(line);
     if (*line == '\0' || *line == '#')
         return 0;
+    if (*line == '[')
+        return read_heading(config, line, at, err);
     char *equals = strchr(line, '=');
     if (!equals)
         return err_set(err, VLMD_FORMAT, at->path, "%s:%u: \"key = value\" is wanted", at->path,
                        at->line);
     *equals = '\0';
     char *key = trim(line), *value = trim(equals + 1);
-    const struct setting *s = setting_find(key, strlen(key));
+    if (at->in_key)
+        return unwrap(&value, at, err) < 0 ? -1 : auth_keys_set(&config->keys, key, value, err);
+    const struct setting *s = at->keys_only ? NULL : setting_find(key, strlen(key));
     if (!s || s->when == WHEN_COMMAND)
         return err_set(err, VLMD_INVALID, key, "%s:%u: there is no setting %s", at->path, at->line,
                        key);
@@ -190,11 +208,27 @@ static int read_line(struct config *config, char *line, const struct place *at,
     return config_set(config, s, value, origin, where, err);
 }
 
-int config_read_file(struct config *config, const char *path, struct vlmd_error *err)
+/* An error of a key says which line it means. */
+static int say_where(const struct place *at, struct vlmd_error *err)
 {
-    size_t size;
+    struct vlmd_error bare = *err;
+    if (strncmp(err->text, at->path, strlen(at->path)) == 0)
+        return -1;
+    return err_set(err, bare.code, bare.field, "%s:%u: %s", at->path, at->line, bare.text);
+}
+
+static bool others_may_read(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && (st.st_mode & (S_IRGRP | S_IROTH)) != 0;
+}
+
+static int read_file(struct config *config, const char *path, bool keys_only,
+                     struct vlmd_error *err)
+{
+    size_t size, had_keys = config->keys.n;
     char *text = file_read(path, MAX_FILE, &size, err);
-    struct place at = {path, 0};
+    struct place at = {.path = path, .keys_only = keys_only};
     int status = -1;
     if (!text)
         return -1;
@@ -207,11 +241,25 @@ int config_read_file(struct config *config, const char *path, struct vlmd_error 
         if (next)
             *next++ = '\0';
         at.line++;
-        if (read_line(config, line, &at, err) < 0)
+        if (read_line(config, line, &at, err) < 0) {
+            say_where(&at, err);
             goto out;
+        }
     }
+    config->keys_exposed |= config->keys.n > had_keys && others_may_read(path);
     status = 0;
 out:
+    explicit_bzero(text, size); /* it may hold secrets */
     free(text);
     return status;
+}
+
+int config_read_file(struct config *config, const char *path, struct vlmd_error *err)
+{
+    return read_file(config, path, false, err);
+}
+
+int config_read_keys(struct config *config, const char *path, struct vlmd_error *err)
+{
+    return read_file(config, path, true, err);
 }

@@ -127,6 +127,7 @@ static void append_value(struct buf *out, const struct config *config, const str
         append_text_value(out, text ? text : "");
         break;
     }
+    case KIND_SECRET:
     case KIND_GROUP:
         break;
     }
@@ -161,6 +162,8 @@ static bool has_value(const struct config *config, const struct setting *s)
     const void *at = setting_member(config, s);
     if (s->kind == KIND_LIST)
         return ((const struct config_list *)at)->n > 0;
+    if (s->kind == KIND_SECRET)
+        return false; /* not to be shown */
     if (s->kind == KIND_TEXT || s->kind == KIND_CHOICE)
         return *(const char *const *)at != NULL;
     return true;
@@ -181,6 +184,15 @@ static void append_effective_line(struct buf *out, const struct config *config,
     buf_append_char(out, '\n');
 }
 
+static void append_key(struct buf *out, const struct auth_key *key)
+{
+    buf_appendf(out, "# key %s:", key->name);
+    if (key->has_priority)
+        buf_appendf(out, " priority = %s,", priority_name(key->priority));
+    buf_appendf(out, " rate-limit = %u, image-pixels = %llu, admin = %s\n", key->rate_limit,
+                (unsigned long long)key->image_pixels, key->admin ? "yes" : "no");
+}
+
 void config_append_effective(struct buf *out, const struct config *config)
 {
     for (size_t i = 0; i < CONFIG_LINES; i++) {
@@ -196,6 +208,10 @@ void config_append_effective(struct buf *out, const struct config *config)
         size_t n = list && list->n > 1 ? list->n : 1;
         for (size_t item = 0; item < n; item++)
             append_effective_line(out, config, s, item);
+    }
+    for (size_t i = 0; i < config->keys.n; i++) {
+        buf_append_text(out, i > 0 ? "" : "\n");
+        append_key(out, &config->keys.items[i]);
     }
 }
 
@@ -229,6 +245,7 @@ static void append_range(struct buf *out, const struct setting *s)
         buf_appendf(out, "up to %d texts", CONFIG_LIST_MAX);
         break;
     case KIND_TEXT:
+    case KIND_SECRET:
     case KIND_GROUP:
         buf_append_text(out, "text");
         break;
@@ -323,7 +340,9 @@ void config_append_manual(struct buf *out)
     }
 }
 
-/* ---- the Python server's variables that mean nothing here */
+/* ---- notes */
+
+/* Variables of the Python server that mean nothing here. */
 
 static const struct {
     const char *name;
@@ -335,14 +354,20 @@ static const struct {
     {"VISION_RESIZE_CACHE_TTL", "resized images are not kept"},
 };
 
-void config_append_meaningless(struct buf *out, char *const *environment)
+static void append_meaningless(struct buf *out, const char *variable)
 {
-    for (; environment && *environment; environment++) {
-        for (size_t i = 0; i < sizeof meaningless / sizeof *meaningless; i++) {
-            size_t len = strlen(meaningless[i].name);
-            if (strncmp(*environment, meaningless[i].name, len) == 0 &&
-                (*environment)[len] == '=' && (*environment)[len + 1])
-                buf_appendf(out, "%s has no effect: %s\n", meaningless[i].name, meaningless[i].why);
-        }
+    for (size_t i = 0; i < sizeof meaningless / sizeof *meaningless; i++) {
+        size_t len = strlen(meaningless[i].name);
+        if (strncmp(variable, meaningless[i].name, len) == 0 && variable[len] == '=' &&
+            variable[len + 1])
+            buf_appendf(out, "%s has no effect: %s\n", meaningless[i].name, meaningless[i].why);
     }
+}
+
+void config_append_notes(struct buf *out, const struct config *config, char *const *environment)
+{
+    for (; environment && *environment; environment++)
+        append_meaningless(out, *environment);
+    if (config->keys_exposed)
+        buf_append_text(out, "API keys stand in a file that other users may read\n");
 }

@@ -30,6 +30,8 @@ static void end_request(struct http_conn *c)
     charge(c, 0);
     http_reader_close(c->reader);
     c->reader = NULL;
+    free(c->fields);
+    c->fields = NULL;
 }
 
 void conn_release(struct http_conn *c)
@@ -197,6 +199,7 @@ void http_respond(struct http_conn *c, int status, const char *type, const char 
     struct http_head head = {.status = status,
                              .type = type,
                              .request_id = c->request_id,
+                             .also = c->fields,
                              .more = more,
                              .framing = HTTP_SIZED,
                              .length = len,
@@ -221,6 +224,7 @@ void http_stream_begin(struct http_conn *c, int status, const char *type, const 
     struct http_head head = {.status = status,
                              .type = type,
                              .request_id = c->request_id,
+                             .also = c->fields,
                              .more = more,
                              .framing = c->chunked ? HTTP_CHUNKED : HTTP_TO_END,
                              .keep_alive = c->keep_alive && !c->server->draining};
@@ -247,6 +251,12 @@ void http_stream_end(struct http_conn *c)
     if (c->chunked)
         output_append(c, "0\r\n\r\n", 5);
     answer_done(c);
+}
+
+void http_conn_set_fields(struct http_conn *c, const char *fields)
+{
+    free(c->fields);
+    c->fields = *fields ? strdup(fields) : NULL;
 }
 
 const char *http_conn_request_id(const struct http_conn *c)

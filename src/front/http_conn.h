@@ -73,6 +73,9 @@ void http_conn_on_gone(struct http_conn *conn, void (*fn)(void *context), void *
 char *http_conn_take_body(struct http_conn *conn, size_t *len);
 void http_conn_body_used(struct http_conn *conn);
 
+/* Further fields of the answer to this request, whatever it will be, each ended by CRLF; copied. */
+void http_conn_set_fields(struct http_conn *conn, const char *fields);
+
 /* Answers in one piece. `more`: further header fields, each ended by CRLF, or NULL. */
 void http_respond(struct http_conn *conn, int status, const char *type, const char *more,
                   const char *body, size_t len);

@@ -85,6 +85,7 @@ struct http_conn {
     size_t lingered;
     uint64_t started_ms;
     int status;
+    char *fields; /* of the answer, beside what it says itself; NULL: none */
     char request_id[RANDOM_ID_BYTES];
     void (*on_gone)(void *context);
     void *gone_context;

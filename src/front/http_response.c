@@ -10,6 +10,7 @@ const char *http_status_text(int status)
     } texts[] = {
         {200, "OK"},
         {400, "Bad Request"},
+        {401, "Unauthorized"},
         {403, "Forbidden"},
         {404, "Not Found"},
         {405, "Method Not Allowed"},
@@ -57,6 +58,8 @@ void http_head_append(struct buf *out, const struct http_head *head)
         buf_appendf(out, "X-Request-Id: %s\r\n", head->request_id);
     buf_appendf(out, "Connection: %s\r\n", head->keep_alive ? "keep-alive" : "close");
     buf_append_text(out, "X-Content-Type-Options: nosniff\r\n");
+    if (head->also)
+        buf_append_text(out, head->also);
     if (head->more)
         buf_append_text(out, head->more);
     buf_append_text(out, "\r\n");

@@ -17,7 +17,8 @@ struct http_head {
     int status;
     const char *type;       /* Content-Type; NULL: none */
     const char *request_id; /* X-Request-Id; NULL: none */
-    const char *more;       /* further fields, each ended by CRLF; NULL: none */
+    const char *also;       /* further fields, each ended by CRLF; NULL: none */
+    const char *more;       /* the same */
     enum http_framing framing;
     uint64_t length; /* with HTTP_SIZED */
     bool keep_alive;

@@ -119,7 +119,7 @@ static int open_ports(struct server *s, struct vlmd_error *err)
     s->api.public_server = http_server_open(&s->loop, &options, &handler, err);
     if (!s->api.public_server)
         return -1;
-    s->public_port.check_host = http_server_on_loopback(s->api.public_server);
+    s->public_port.door.loopback = http_server_on_loopback(s->api.public_server);
     options.host = "127.0.0.1";
     options.port = (int)s->config->admin_port;
     options.limits.body_bytes = 1u << 20;
@@ -128,7 +128,7 @@ static int open_ports(struct server *s, struct vlmd_error *err)
     s->api.admin_server = http_server_open(&s->loop, &options, &handler, err);
     if (!s->api.admin_server)
         return -1;
-    s->admin_port.check_host = true;
+    s->admin_port.door.loopback = true;
     return 0;
 }
 
@@ -197,8 +197,11 @@ static int open_chats(struct server *s, struct vlmd_error *err)
 static void apply_settings(struct server *s)
 {
     struct chats_options options = chats_options(s);
+    struct vlmd_error err;
     log_set_level(s->config->verbose ? LOG_DEBUG : LOG_INFO);
     chats_configure(s->api.chats, &options);
+    if (access_configure(s->api.access, s->config, &err) < 0)
+        log_write(LOG_ERROR, "keys and limits stay as they are: %s", err.text);
 }
 
 static void on_hangup(uv_signal_t *handle, int number)
@@ -240,7 +243,8 @@ static void watch_signals(struct server *s)
 static int open_all(struct server *s, const struct model *models, size_t n_models,
                     struct vlmd_error *err)
 {
-    if (open_ports(s, err) < 0 || open_children(s, models, n_models, err) < 0 ||
+    s->api.access = access_open(s->config, err);
+    if (!s->api.access || open_ports(s, err) < 0 || open_children(s, models, n_models, err) < 0 ||
         open_chats(s, err) < 0)
         return -1;
     workers_on_change(s->api.workers, on_workers_change, s);
@@ -264,6 +268,7 @@ int server_run(struct config *config, const struct config_input *input, const st
     s->input = input;
     s->api.started = time(NULL);
     s->api.metrics = metrics_open();
+    s->api.loop = &s->loop;
     s->public_port = api_public_port(&s->api);
     s->admin_port = api_admin_port(&s->api);
     watch_signals(s);
@@ -277,6 +282,7 @@ int server_run(struct config *config, const struct config_input *input, const st
     }
     uv_run(&s->loop, UV_RUN_DEFAULT);
     chats_close(s->api.chats);
+    access_close(s->api.access);
     metrics_close(s->api.metrics);
     uv_loop_close(&s->loop);
     int status = s->status;

@@ -157,7 +157,7 @@ static void test_variables(void **state)
     config_free(&c);
     char *dropped[] = {(char[]){"MLX_USE_STDIO=1"}, (char[]){"VISION_RESIZE_CACHE_TTL="}, NULL};
     struct buf out = {0};
-    config_append_meaningless(&out, dropped);
+    config_append_notes(&out, &c, dropped);
     assert_non_null(strstr(out.data, "MLX_USE_STDIO has no effect"));
     assert_null(strstr(out.data, "VISION_"));
     buf_free(&out);
