@@ -229,8 +229,8 @@ static void test_who_needs_a_key(void **state)
     struct access *a = access_open(&c, NULL);
     struct access_port public = {0}, admin = {.admin = true, .loopback = true};
     struct access_verdict verdict;
-    char *const paths[] = {(char[]){"/v1/models"}, (char[]){"/metrics"},
-                                  (char[]){"/nothing/here"}, (char[]){"/v1/chat/completions"}};
+    char *const paths[] = {(char[]){"/v1/models"}, (char[]){"/metrics"}, (char[]){"/nothing/here"},
+                           (char[]){"/v1/chat/completions"}};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         struct http_request q = request("GET", paths[i], "localhost");
         access_judge(a, &public, &q, &verdict);
