@@ -27,7 +27,7 @@ def guarded(start, tmp_path):
     path.write_text(
         f"[key plain]\nsecret = {SECRET}\n\n"
         f"[key hashed]\nsha256 = {hashlib.sha256(b'another-secret').hexdigest()}\n"
-        "image-pixels = 1000\nrate-limit = 3\n"
+        "image-pixels = 1000\nrate-limit = 4\n"
         "[key operator]\nsecret = operator-secret\nadmin = yes\n"
     )
     path.chmod(0o600)
@@ -76,12 +76,12 @@ def test_the_admin_port_wants_a_key_that_opens_it(guarded):
 
 def test_a_key_has_its_own_rate(guarded):
     server = ready(guarded[0])
-    answers = [chat(server, headers=bearer("another-secret")) for _ in range(4)]
-    assert [answer.status for answer in answers] == [200, 200, 200, 429]
-    assert [answer.headers["x-ratelimit-remaining-requests"] for answer in answers] == ["2", "1", "0", "0"]
-    assert all(answer.headers["x-ratelimit-limit-requests"] == "3" for answer in answers)
-    assert answers[3].error()["code"] == "rate_limit_exceeded"
-    assert 50 <= int(answers[3].headers["Retry-After"]) <= 60
+    answers = [chat(server, headers=bearer("another-secret")) for _ in range(5)]
+    assert [answer.status for answer in answers] == [200, 200, 200, 200, 429]
+    assert [answer.headers["x-ratelimit-remaining-requests"] for answer in answers] == ["3", "2", "1", "0", "0"]
+    assert all(answer.headers["x-ratelimit-limit-requests"] == "4" for answer in answers)
+    assert answers[4].error()["code"] == "rate_limit_exceeded"
+    assert 50 <= int(answers[4].headers["Retry-After"]) <= 60
     assert [chat(server, headers=bearer(SECRET)).status for _ in range(8)] == [200] * 8
 
 
@@ -97,6 +97,9 @@ def test_a_key_has_a_budget_of_pixels(guarded):
     assert refused.status == 400
     assert "1000 pixels" in refused.error()["message"]
     assert chat(server, [large, large, text_part("images")], bearer(SECRET)).status == 200
+    body = {"model": "fake", "messages": [user([large])]}
+    assert server.post(body, path="/v1/estimate", headers=bearer(SECRET)).status == 200
+    assert server.post(body, path="/v1/estimate", headers=bearer("another-secret")).status == 400
 
 
 def test_sighup_changes_keys(guarded):
