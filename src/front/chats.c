@@ -1,5 +1,6 @@
 #include "front/chats.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +59,7 @@ struct chat {
 
     struct worker_job *job;
     bool estimating; /* says what it would cost, and generates nothing */
+    bool again;      /* its worker died before anything was sent, and it was begun once more */
     bool streaming;  /* the head was sent */
     struct receipts receipts;
     struct buf extension; /* their JSON, once the answer begins */
@@ -203,10 +205,11 @@ static double seconds_since(const struct chat *c, uint64_t ms)
 static void on_started(void *context, int32_t prompt_tokens)
 {
     struct chat *c = context;
-    c->owner->started += !c->started;
+    bool first = !c->started;
+    c->owner->started += first;
     c->started = true;
     int32_t left = c->room - prompt_tokens;
-    if (c->request.max_tokens > left && left > 0)
+    if (first && c->request.max_tokens > left && left > 0)
         receipts_warn(&c->receipts, "max_tokens_reduced", "max_tokens",
                       "the context leaves room for %d tokens of the %d that were asked for", left,
                       c->request.max_tokens);
@@ -224,8 +227,10 @@ static void put_text(struct chat *c, const char *text, size_t len)
         buf_append(&c->text, text, len);
         return;
     }
-    if (!c->streaming)
+    if (!c->streaming) {
+        drop_images(c); /* it cannot begin again */
         begin_stream(c);
+    }
     chat_text_delta(&out, &c->head, text, len);
     send_event(c, &out);
 }
@@ -315,14 +320,33 @@ static void on_estimated(void *context, const struct ipc_estimated *estimate)
     chat_free(c);
 }
 
+/* The worker died. What a client has seen nothing of begins once more, from the start: a request
+ * that has lost two workers may be what kills them. */
+static void on_lost(void *context, const struct vlmd_error *err)
+{
+    struct chat *c = context;
+    c->job = NULL;
+    if (c->streaming || c->again) {
+        fail(c, err);
+        return;
+    }
+    log_write(LOG_INFO, "%s: begins again", http_conn_request_id(c->conn));
+    c->again = true;
+    buf_free(&c->text);
+    workers_wait(c->owner->workers, (size_t)c->model, &c->wait);
+}
+
 /* ---- to the worker */
 
 static void send_to_worker(struct chat *c, struct ipc_message *m)
 {
-    struct worker_events events = {c, on_started, on_text, on_done, on_failed, on_estimated};
+    struct worker_events events = {c,         on_started, on_text,     on_done,
+                                   on_failed, on_lost,    on_estimated};
     struct vlmd_error err;
     c->job = workers_generate(c->owner->workers, (size_t)c->model, m, &events, &err);
-    if (!c->job)
+    if (!c->job && err.code == VLMD_BUSY)
+        on_lost(c, &err);
+    else if (!c->job)
         fail(c, &err);
 }
 
@@ -337,7 +361,6 @@ static void estimate(struct chat *c)
         m.estimate.widths[i] = c->receipts.items[i].width;
         m.estimate.heights[i] = c->receipts.items[i].height;
     }
-    drop_images(c);
     send_to_worker(c, &m);
 }
 
@@ -350,6 +373,21 @@ static void map_boxes(struct chat *c)
         .width = it->orig_width,
         .height = it->orig_height,
     };
+}
+
+/* The images stay open here in case the worker dies. */
+static int copy_images(const struct chat *c, struct ipc_generate *g, struct vlmd_error *err)
+{
+    for (size_t i = 0; i < c->request.n_images; i++) {
+        g->images[i] = c->images[i];
+        g->images[i].rgb = fcntl(c->images[i].rgb, F_DUPFD_CLOEXEC, 0);
+        if (g->images[i].rgb >= 0)
+            continue;
+        while (i-- > 0)
+            close(g->images[i].rgb);
+        return err_set(err, VLMD_NO_MEMORY, NULL, "no descriptor is left for an image");
+    }
+    return 0;
 }
 
 static void generate(struct chat *c)
@@ -379,11 +417,11 @@ static void generate(struct chat *c)
     };
     for (size_t i = 0; i < q->n_stops; i++)
         m.generate.stops[i] = ipc_string(q->stops[i]);
-    for (size_t i = 0; i < q->n_images; i++) {
-        m.generate.images[i] = c->images[i];
-        c->images[i].rgb = -1;
+    struct vlmd_error err;
+    if (copy_images(c, &m.generate, &err) < 0) {
+        fail(c, &err);
+        return;
     }
-    drop_images(c);
     http_conn_body_used(c->conn);
     send_to_worker(c, &m);
 }
@@ -519,7 +557,7 @@ static void on_model(void *context, const struct worker_info *info, const struct
     }
     c->image_factor = info->image_factor;
     c->room = info->kv_tokens < info->context_length ? info->kv_tokens : info->context_length;
-    if (c->request.n_images == 0) {
+    if (c->request.n_images == 0 || c->images) {
         generate(c);
         return;
     }

@@ -11,8 +11,10 @@
 #include "ipc/shared_memory.h"
 
 #define MAX_PAUSE_MS 5000
-#define MAX_FAILURES 3 /* of one decoder in a row, before the waiting images are given up */
-#define MAX_TRIES    3 /* decoders that one image may lose */
+#define MAX_FAILURES 3    /* of one decoder in a row, before the waiting images are given up */
+#define MAX_TRIES    3    /* decoders that one image may lose */
+#define SILENCE_MS   5000 /* of a decoder without work, before it is taken for wedged */
+#define LET_GO_MS    500  /* for an image that nobody waits for any more */
 #define NO_SANDBOX                                                                                 \
     "this system refuses the decoder's sandbox (--no-sandbox decodes images without one)"
 
@@ -21,6 +23,7 @@ struct decode_job {
     unsigned tries;
     decoded_fn done; /* NULL: let go */
     void *context;
+    struct decoder *decoder; /* that works on it; NULL: it waits */
     struct decode_job *next;
 };
 
@@ -30,7 +33,7 @@ struct decoder {
     bool ready;
     bool was_ready; /* since its start */
     bool sandboxed;
-    bool too_slow;          /* and killed for that */
+    bool unwanted;          /* killed for its image: it was too slow, or nobody wants it any more */
     struct decode_job *job; /* being worked on */
     unsigned failures;      /* in a row */
     uv_timer_t timer;       /* the job's deadline, or the restart */
@@ -94,6 +97,16 @@ static struct decode_job *take_first(struct decoders *ds)
     return job;
 }
 
+/* The decoder has its hands free again. */
+static struct decode_job *take_from(struct decoder *d)
+{
+    struct decode_job *job = d->job;
+    d->job = NULL;
+    uv_timer_stop(&d->timer);
+    link_heartbeat(d->link, SILENCE_MS);
+    return job;
+}
+
 static void fail_queue(struct decoders *ds, const struct vlmd_error *err)
 {
     while (ds->first)
@@ -129,9 +142,8 @@ static void on_result(struct decoder *d, uint64_t id, struct decode_result *resu
             close(result->image.rgb);
         return;
     }
-    d->job = NULL;
+    take_from(d);
     d->failures = 0;
-    uv_timer_stop(&d->timer);
     if (check_result(job, result, &err) == 0) {
         finish(job, result, NULL);
         return;
@@ -169,9 +181,8 @@ static void on_decode_error(struct decoder *d, const struct ipc_decode_error *m)
     struct decode_job *job = d->job;
     if (!job || job->order.id != m->id)
         return;
-    d->job = NULL;
+    take_from(d);
     d->failures = 0;
-    uv_timer_stop(&d->timer);
     struct vlmd_error err;
     err_set(&err, m->code == VLMD_OK ? VLMD_INTERNAL : m->code, m->field.data, "%s", m->text.data);
     finish(job, NULL, &err);
@@ -219,8 +230,9 @@ static void on_deadline(uv_timer_t *timer)
     struct decoder *d = timer->data;
     if (!d->job || !d->link)
         return;
-    d->too_slow = true;
-    link_kill(d->link, "it took too long over an image");
+    d->unwanted = true;
+    link_kill(d->link, d->job->done ? "it took too long over an image"
+                                    : "nobody waits for its image any more");
 }
 
 static void give(struct decoder *d, struct decode_job *job)
@@ -229,6 +241,8 @@ static void give(struct decoder *d, struct decode_job *job)
     struct vlmd_error err;
     m.decode.encoded = fcntl(job->order.encoded, F_DUPFD_CLOEXEC, 0);
     d->job = job;
+    job->decoder = d;
+    link_heartbeat(d->link, 0); /* it answers nothing while it decodes: its deadline holds */
     uv_timer_start(&d->timer, on_deadline, d->owner->timeout_ms, 0);
     if (link_send(d->link, &m, &err) < 0)
         link_kill(d->link, err.text); /* the job fails with it, from the loop */
@@ -254,15 +268,27 @@ static void feed(struct decoders *ds)
  * at once); one that kills decoders is given up. */
 static void retry_or_fail(struct decoder *d, struct decode_job *job, const struct vlmd_error *err)
 {
-    if (++job->tries == MAX_TRIES || d->too_slow || d->owner->closing || !job->done) {
+    if (++job->tries == MAX_TRIES || d->unwanted || d->owner->closing || !job->done) {
         finish(job, NULL, err);
         return;
     }
+    job->decoder = NULL;
     job->next = d->owner->first;
     if (!job->next)
         d->owner->last = &job->next;
     d->owner->first = job;
     d->owner->n_queued++;
+}
+
+/* When no decoder comes up, what waits is not kept waiting. */
+static void give_up_if_hopeless(struct decoders *ds)
+{
+    struct vlmd_error err;
+    for (unsigned i = 0; i < ds->n; i++)
+        if (ds->decoder[i].was_ready || ds->decoder[i].failures < MAX_FAILURES)
+            return;
+    err_set(&err, VLMD_INTERNAL, NULL, "the image could not be decoded: no decoder can be started");
+    fail_queue(ds, &err);
 }
 
 static void on_broken(void *context, const char *why)
@@ -278,8 +304,7 @@ static void on_broken(void *context, const char *why)
     err_set(&err, VLMD_INTERNAL, NULL, "the image could not be decoded: its decoder was lost");
     if (job)
         retry_or_fail(d, job, &err);
-    if (!d->was_ready && d->failures >= MAX_FAILURES)
-        fail_queue(d->owner, &err);
+    give_up_if_hopeless(d->owner);
     feed(d->owner);
 }
 
@@ -291,7 +316,7 @@ static void on_restart(uv_timer_t *timer)
 static void schedule_restart(struct decoder *d)
 {
     uint64_t pause = 20ull << (d->failures < 8 ? d->failures : 8);
-    d->failures++;
+    d->failures += !d->unwanted;
     d->owner->restarts++;
     uv_timer_start(&d->timer, on_restart, pause < MAX_PAUSE_MS ? pause : MAX_PAUSE_MS, 0);
 }
@@ -318,14 +343,16 @@ static void start(struct decoder *d)
     struct child_plan plan = {ds->program, arguments, IPC_BY_DECODER};
     struct link_events events = {d, on_message, on_broken, on_ended};
     struct vlmd_error err;
-    d->was_ready = d->too_slow = false;
+    d->was_ready = d->unwanted = false;
     d->link = link_start(ds->loop, &plan, &events, &err);
     if (d->link) {
         ds->n_open++;
+        link_heartbeat(d->link, SILENCE_MS);
         return;
     }
     log_write(LOG_ERROR, "decoder: %s", err.text);
     schedule_restart(d);
+    give_up_if_hopeless(ds);
 }
 
 struct decoders *decoders_open(uv_loop_t *loop, const struct decoders_options *options,
@@ -428,7 +455,10 @@ struct decode_job *decoders_decode(struct decoders *ds, const struct decode_orde
 
 void decoders_let_go(struct decode_job *job)
 {
+    struct decoder *d = job->decoder;
     job->done = NULL;
+    if (d && uv_timer_get_due_in(&d->timer) > LET_GO_MS)
+        uv_timer_start(&d->timer, on_deadline, LET_GO_MS, 0);
 }
 
 struct decoders_status decoders_status(const struct decoders *ds)

@@ -1,6 +1,7 @@
 /* The decoders: a few processes that turn encoded images into pixels, one image at a time each, in
  * the order of arrival. The image of a decoder that dies is tried again by another, twice at most;
- * a decoder that is too slow is killed, and its image fails. */
+ * a decoder that is too slow is killed, and its image fails; one whose image nobody wants any more
+ * is killed too, unless it is done at once. */
 #pragma once
 
 #include <uv.h>

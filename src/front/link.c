@@ -7,11 +7,16 @@
 
 #include "base/log.h"
 
+#define HEARTBEATS 4 /* unanswered ones that end a child */
+
 struct link {
     uv_poll_t poll;
     uv_signal_t child_signal;
     uv_idle_t later; /* breaks the link from the loop instead of from within a call */
+    uv_timer_t heartbeat;
     int handles;
+    unsigned unanswered; /* heartbeats since its last message */
+    uint64_t pings;
     struct child child;
     struct link_events events;
     bool broken;
@@ -37,6 +42,7 @@ static void end(struct link *l)
     uv_close((uv_handle_t *)&l->poll, on_handle_closed);
     uv_close((uv_handle_t *)&l->child_signal, on_handle_closed);
     uv_close((uv_handle_t *)&l->later, on_handle_closed);
+    uv_close((uv_handle_t *)&l->heartbeat, on_handle_closed);
 }
 
 static void break_now(uv_idle_t *idle)
@@ -57,6 +63,7 @@ static void break_link(struct link *l, const char *why)
     snprintf(l->why, sizeof l->why, "%s", why);
     if (!l->reaped)
         kill(l->child.pid, SIGKILL);
+    uv_timer_stop(&l->heartbeat);
     uv_idle_start(&l->later, break_now);
 }
 
@@ -81,7 +88,9 @@ static void deliver(struct link *l)
             break_link(l, err.text);
             return;
         }
-        l->events.on_message(l->events.context, m);
+        l->unanswered = 0;
+        if (m->type != IPC_PONG)
+            l->events.on_message(l->events.context, m);
         ipc_message_free(m);
     }
 }
@@ -116,13 +125,43 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     watch(l);
 }
 
+/* Beats are counted, not seconds: when this process itself was held up (a machine asleep), its
+ * children get another chance. */
+static void on_heartbeat(uv_timer_t *timer)
+{
+    struct link *l = timer->data;
+    enum ipc_state state = channel_state(l->child.channel);
+    struct ipc_message ping = {.type = IPC_PING, .ping = {.number = ++l->pings}};
+    if (l->unanswered++ >= HEARTBEATS)
+        break_link(l, "it does not answer any more");
+    else if (state & (IPC_STATE_LOADING | IPC_STATE_SERVING))
+        link_send(l, &ping, NULL);
+}
+
+void link_heartbeat(struct link *l, unsigned silence_ms)
+{
+    uint64_t beat = 1 + silence_ms / (HEARTBEATS + 1);
+    if (l->broken)
+        return;
+    l->unanswered = 0;
+    if (silence_ms > 0)
+        uv_timer_start(&l->heartbeat, on_heartbeat, beat, beat);
+    else
+        uv_timer_stop(&l->heartbeat);
+}
+
+/* A stopped process does not go on by itself: it is as good as dead. */
 static void on_child_signal(uv_signal_t *handle, int number)
 {
     (void)number;
     struct link *l = handle->data;
     int status;
-    if (l->reaped || waitpid(l->child.pid, &status, WNOHANG) != l->child.pid)
+    if (l->reaped || waitpid(l->child.pid, &status, WNOHANG | WUNTRACED) != l->child.pid)
         return;
+    if (WIFSTOPPED(status)) {
+        break_link(l, "the process was stopped");
+        return;
+    }
     l->reaped = true;
     child_describe_exit(status, l->how, sizeof l->how);
     bool told = l->broken && !uv_is_active((uv_handle_t *)&l->later);
@@ -146,15 +185,17 @@ struct link *link_start(uv_loop_t *loop, const struct child_plan *plan,
         return NULL;
     }
     l->events = *events;
-    l->poll.data = l->child_signal.data = l->later.data = l;
+    l->poll.data = l->child_signal.data = l->later.data = l->heartbeat.data = l;
     uv_signal_init(loop, &l->child_signal);
     uv_idle_init(loop, &l->later);
-    l->handles = 2;
+    uv_timer_init(loop, &l->heartbeat);
+    l->handles = 3;
     /* Listening before there is a child: its end cannot be missed. */
     uv_signal_start(&l->child_signal, on_child_signal, SIGCHLD);
     if (child_start(plan, &l->child, err) < 0) {
         uv_close((uv_handle_t *)&l->child_signal, on_handle_closed);
         uv_close((uv_handle_t *)&l->later, on_handle_closed);
+        uv_close((uv_handle_t *)&l->heartbeat, on_handle_closed);
         return NULL;
     }
     uv_poll_init(loop, &l->poll, channel_fd(l->child.channel));

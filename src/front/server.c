@@ -151,6 +151,7 @@ static int open_children(struct server *s, const struct model *models, size_t n_
         .kv_tokens = (int32_t)config->kv_tokens,
         .isa = config->isa,
         .metrics = s->api.metrics,
+        .silence_ms = (unsigned)config->heartbeat_seconds * 1000,
     };
     struct worker_model list[CONFIG_LIST_MAX];
     for (size_t i = 0; i < n_models; i++)

@@ -15,6 +15,7 @@ struct worker {
     char *id, *path;
     enum worker_state state;
     struct link *link; /* NULL between processes */
+    bool unreachable;  /* its process is dying: the news is on its way */
     uv_timer_t restart;
     uint64_t deaths[MAX_RESTARTS]; /* times of the last ones, newest first */
     unsigned restarts;
@@ -35,6 +36,7 @@ struct workers {
     int threads;
     int32_t kv_tokens;
     struct metrics *metrics;
+    unsigned silence_ms;
     uint64_t next_id;
     bool closing;
     size_t n_open; /* handles and processes that are not yet gone */
@@ -102,6 +104,18 @@ static void fail_job(struct worker_job *job, const struct vlmd_error *err)
     remove_job(job);
     if (!job->let_go)
         job->events.failed(job->events.context, err);
+    free(job);
+}
+
+/* Its process is gone, and what it knew of the job with it. */
+static void lose_job(struct worker_job *job, const struct vlmd_error *err)
+{
+    bool closing = job->worker->owner->closing;
+    remove_job(job);
+    if (!job->let_go && closing)
+        job->events.failed(job->events.context, err);
+    else if (!job->let_go)
+        job->events.lost(job->events.context, err);
     free(job);
 }
 
@@ -177,38 +191,68 @@ static void on_failed(struct worker *w, const struct ipc_failed *m)
     link_kill(w->link, "it could not load its model");
 }
 
-static void on_done(struct worker *w, const struct ipc_done *m)
+static void on_done(struct worker_job *job, const struct ipc_done *m)
 {
-    struct worker_job *job = find_job(w, m->id);
-    if (!job)
-        return;
     remove_job(job);
     if (!job->let_go)
         job->events.done(job->events.context, m);
     free(job);
 }
 
-static void on_estimated(struct worker *w, const struct ipc_estimated *m)
+static void on_estimated(struct worker_job *job, const struct ipc_estimated *m)
 {
-    struct worker_job *job = find_job(w, m->id);
-    if (!job || (!job->let_go && !job->events.estimated))
-        return;
     remove_job(job);
     if (!job->let_go)
         job->events.estimated(job->events.context, m);
     free(job);
 }
 
+static void on_error(struct worker_job *job, const struct ipc_error *m)
+{
+    struct vlmd_error err = error_of(m->code, &m->field, &m->text);
+    fail_job(job, &err);
+}
+
+static void on_started(struct worker_job *job, const struct ipc_started *m)
+{
+    job->prompt_tokens = m->prompt_tokens;
+    if (!job->let_go)
+        job->events.started(job->events.context, m->prompt_tokens);
+}
+
+static void on_text(struct worker_job *job, const struct ipc_text *m)
+{
+    job->tokens = m->tokens;
+    if (!job->let_go)
+        job->events.text(job->events.context, m->text.data, m->text.len);
+}
+
+/* What a worker says about one of its requests. */
+static void on_job_message(struct worker *w, uint64_t id, const struct ipc_message *m)
+{
+    struct worker_job *job = find_job(w, id);
+    if (!job || (m->type == IPC_ESTIMATED && !job->events.estimated))
+        link_kill(w->link, "it speaks of a request that it does not have");
+    else if (m->type == IPC_STARTED)
+        on_started(job, &m->started);
+    else if (m->type == IPC_TEXT)
+        on_text(job, &m->text);
+    else if (m->type == IPC_DONE)
+        on_done(job, &m->done);
+    else if (m->type == IPC_ESTIMATED)
+        on_estimated(job, &m->estimated);
+    else
+        on_error(job, &m->error);
+}
+
 static void on_message(void *context, struct ipc_message *m)
 {
     struct worker *w = context;
-    struct worker_job *job;
+    struct ipc_message welcome = {.type = IPC_WELCOME, .welcome = {IPC_VERSION}};
     switch (m->type) {
-    case IPC_HELLO: {
-        struct ipc_message welcome = {.type = IPC_WELCOME, .welcome = {IPC_VERSION}};
+    case IPC_HELLO:
         link_send(w->link, &welcome, NULL);
         break;
-    }
     case IPC_LOADING:
         on_loading(w, &m->loading);
         break;
@@ -219,31 +263,19 @@ static void on_message(void *context, struct ipc_message *m)
         on_failed(w, &m->failed);
         break;
     case IPC_STARTED:
-        job = find_job(w, m->started.id);
-        if (job)
-            job->prompt_tokens = m->started.prompt_tokens;
-        if (job && !job->let_go)
-            job->events.started(job->events.context, m->started.prompt_tokens);
+        on_job_message(w, m->started.id, m);
         break;
     case IPC_TEXT:
-        job = find_job(w, m->text.id);
-        if (job)
-            job->tokens = m->text.tokens;
-        if (job && !job->let_go)
-            job->events.text(job->events.context, m->text.text.data, m->text.text.len);
+        on_job_message(w, m->text.id, m);
         break;
     case IPC_DONE:
-        on_done(w, &m->done);
+        on_job_message(w, m->done.id, m);
         break;
     case IPC_ESTIMATED:
-        on_estimated(w, &m->estimated);
+        on_job_message(w, m->estimated.id, m);
         break;
     case IPC_ERROR:
-        job = find_job(w, m->error.id);
-        if (job) {
-            struct vlmd_error err = error_of(m->error.code, &m->error.field, &m->error.text);
-            fail_job(job, &err);
-        }
+        on_job_message(w, m->error.id, m);
         break;
     default:
         break;
@@ -264,7 +296,7 @@ static void on_broken(void *context, const char *why)
             w->owner->closing ? "the server is shutting down"
                               : "the model's process ended while it worked on this request");
     while (w->jobs)
-        fail_job(w->jobs, &err);
+        lose_job(w->jobs, &err);
     if (w->owner->closing)
         answer_waits(w, NULL, &err);
 }
@@ -332,6 +364,7 @@ static void start(struct worker *w)
     w->started_ms = w->told_ms = uv_now(ws->loop);
     w->progress[0] = '\0';
     w->fraction = 0;
+    w->unreachable = false;
     w->link = link_start(ws->loop, &plan, &events, &err);
     if (!w->link) {
         log_write(LOG_ERROR, "%s: %s", w->id, err.text);
@@ -340,6 +373,7 @@ static void start(struct worker *w)
         return;
     }
     ws->n_open++;
+    link_heartbeat(w->link, ws->silence_ms);
     set_state(w, WORKER_LOADING);
 }
 
@@ -359,6 +393,7 @@ struct workers *workers_open(uv_loop_t *loop, const struct workers_options *opti
     ws->threads = options->threads;
     ws->kv_tokens = options->kv_tokens;
     ws->metrics = options->metrics;
+    ws->silence_ms = options->silence_ms;
     bool whole = ws->program && ws->isa;
     for (size_t i = 0; i < n_models; i++) {
         struct worker *w = &ws->worker[i];
@@ -456,7 +491,7 @@ void workers_wait(struct workers *ws, size_t index, struct worker_wait *wait)
 {
     struct worker *w = &ws->worker[index];
     bool paused = w->state == WORKER_RESTARTING && uv_timer_get_due_in(&w->restart) > 2000;
-    if (w->state == WORKER_READY) {
+    if (w->state == WORKER_READY && !w->unreachable) {
         wait->done(wait->context, &w->info, NULL);
     } else if (w->state == WORKER_FAILED || paused) {
         wait->done(wait->context, NULL, &w->failure);
@@ -505,8 +540,10 @@ struct worker_job *workers_generate(struct workers *ws, size_t index, struct ipc
     else
         generate->generate.id = job->id;
     if (link_send(w->link, generate, err) < 0) {
-        if (err->code == VLMD_IO) /* just died: nothing was lost, another try will do */
+        if (err->code == VLMD_IO) { /* just died: nothing was lost, another try will do */
+            w->unreachable = true;
             err_set(err, VLMD_BUSY, "model", "the model is being started again");
+        }
         free(job);
         return NULL;
     }

@@ -1,6 +1,6 @@
 /* The workers: one process for each model, loaded at the start, brought back when it dies. Knows
- * nothing of HTTP. Requests are jobs here: each job ends with exactly one done or failed, unless it
- * is let go before. */
+ * nothing of HTTP. Requests are jobs here: each job ends with exactly one done, failed or lost,
+ * unless it is let go before. */
 #pragma once
 
 #include <uv.h>
@@ -17,6 +17,7 @@ struct workers_options {
     int32_t kv_tokens;
     const char *isa;
     struct metrics *metrics; /* NULL: nobody counts */
+    unsigned silence_ms;     /* after which a worker that does not answer is killed; 0: never */
 };
 
 struct worker_model {
@@ -90,10 +91,13 @@ struct worker_events {
     void (*text)(void *context, const char *text, size_t len);
     void (*done)(void *context, const struct ipc_done *done);
     void (*failed)(void *context, const struct vlmd_error *err);
+    /* The worker died. Another try, from the beginning, may be waited for with workers_wait. */
+    void (*lost)(void *context, const struct vlmd_error *err);
     void (*estimated)(void *context, const struct ipc_estimated *estimate); /* of ESTIMATE alone */
 };
-/* Sends a GENERATE, or an ESTIMATE, which ends with `estimated` or `failed` (its id is set here;
- * descriptors are taken over in any case). NULL with *err. */
+/* Sends a GENERATE, or an ESTIMATE, which ends with `estimated`, `failed` or `lost` (its id is set
+ * here; descriptors are taken over in any case). NULL with *err; VLMD_BUSY: the worker has just
+ * died, and may be waited for again. */
 struct worker_job *workers_generate(struct workers *workers, size_t index,
                                     struct ipc_message *generate,
                                     const struct worker_events *events, struct vlmd_error *err);

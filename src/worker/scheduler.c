@@ -121,6 +121,17 @@ static bool work_is_unwanted(void *context)
     return over || (s->working && s->working->cancelled);
 }
 
+static bool batch_is_unwanted(void *context)
+{
+    struct scheduler *s = context;
+    if (s->events.poll(s->events.context))
+        return true;
+    for (const struct request *r = s->first; r; r = r->next)
+        if (r->phase == REQUEST_DECODE && !r->cancelled)
+            return false;
+    return true;
+}
+
 /* ---- admission */
 
 /* Admits waiting requests in order until one does not fit. */
@@ -282,9 +293,11 @@ static void decode(struct scheduler *s)
     for (int32_t i = 0; i < n; i++)
         items[i] =
             (struct vlmd_step_item){batch[i]->session, 1, s->logits + (size_t)i * vocab, NULL};
-    int status = vlmd_step(s->engine, items, n, NULL, NULL, &err);
+    int status = vlmd_step(s->engine, items, n, batch_is_unwanted, s, &err);
     for (int32_t i = 0; i < n; i++) {
-        if (status < 0)
+        if (status < 0 && err.code == VLMD_CANCELLED)
+            finish(s, batch[i], SCHEDULER_CANCELLED);
+        else if (status < 0)
             fail(s, batch[i], &err);
         else
             accept_token(s, batch[i], items[i].logits);

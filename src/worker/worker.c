@@ -7,37 +7,51 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "ipc/channel.h"
 #include "worker/estimate.h"
+#include "worker/line.h"
 #include "worker/prompt.h"
+#include "worker/request.h"
 #include "worker/scheduler.h"
 
+#define STALL_MS     300000 /* one layer may take long on a slow machine, but not that long */
+#define POLL_SECONDS 0.01   /* how often the front is listened to between layers */
+
 struct worker {
-    struct channel *channel;
+    struct line *line;
     vlmd_engine *engine;
     struct prompt_maker *prompts;
     struct scheduler *scheduler;
-    bool over; /* the front is gone or broke the rules */
+    double polled; /* when the front was listened to last */
+    bool over;     /* the front is gone or broke the rules */
 };
 
 /* ---- to the front */
 
-/* A front that cannot be reached ends the worker at the next turn. */
-static void send(struct worker *w, struct ipc_message *message)
+/* A front that cannot be reached ends the worker at the next turn. -1 when it is this message alone
+ * that cannot be sent. */
+static int send(struct worker *w, struct ipc_message *message)
 {
     struct vlmd_error err;
-    if (w->over || channel_send(w->channel, message, &err) == 0)
-        return;
-    log_write(LOG_ERROR, "cannot reach the front: %s", err.text);
-    w->over = true;
+    if (w->over || line_send(w->line, message, &err) == 0)
+        return 0;
+    bool unfit = err.code == VLMD_INVALID || err.code == VLMD_TOO_LARGE;
+    log_write(LOG_ERROR, "%s: %s", unfit ? "a message does not fit" : "cannot reach the front",
+              err.text);
+    w->over = !unfit;
+    return unfit ? -1 : 0;
 }
 
+/* What went wrong may be told in bytes that are no text, such as a file's name. */
 static void send_error(struct worker *w, uint64_t id, const struct vlmd_error *error)
 {
     struct ipc_message message = {
         .type = IPC_ERROR,
         .error = {id, error->code, ipc_string(error->field), ipc_string(error->text)},
     };
+    if (send(w, &message) == 0)
+        return;
+    message.error.field = ipc_string("");
+    message.error.text = ipc_string("the request failed with an error that is no text");
     send(w, &message);
 }
 
@@ -49,8 +63,10 @@ static void on_started(void *context, uint64_t id, int32_t prompt_tokens)
 
 static void on_text(void *context, uint64_t id, const char *text, size_t len, int32_t tokens)
 {
+    struct worker *w = context;
     struct ipc_message message = {.type = IPC_TEXT, .text = {id, {text, len}, tokens}};
-    send(context, &message);
+    if (send(w, &message) < 0)
+        scheduler_cancel(w->scheduler, id); /* an answer with a hole is none */
 }
 
 static void on_done(void *context, uint64_t id, const struct scheduler_result *result)
@@ -213,7 +229,6 @@ static void estimate(struct worker *w, const struct ipc_estimate *request)
 
 static void handle(struct worker *w, const struct ipc_message *message)
 {
-    struct ipc_message pong = {.type = IPC_PONG};
     switch (message->type) {
     case IPC_GENERATE:
         generate(w, &message->generate);
@@ -223,10 +238,6 @@ static void handle(struct worker *w, const struct ipc_message *message)
         break;
     case IPC_CANCEL:
         scheduler_cancel(w->scheduler, message->cancel.id);
-        break;
-    case IPC_PING:
-        pong.pong.number = message->ping.number;
-        send(w, &pong);
         break;
     default: /* WELCOME; the channel lets nothing else through */
         break;
@@ -238,22 +249,22 @@ static void receive(struct worker *w, bool wait)
 {
     struct vlmd_error err;
     struct ipc_message *message;
-    int alive = channel_wait(w->channel, wait ? -1 : 0, &err);
     int got;
-    while ((got = channel_next(w->channel, &message, &err)) == 1) {
+    w->polled = request_now();
+    while ((got = line_next(w->line, wait, &message, &err)) == 1) {
         handle(w, message);
         ipc_message_free(message);
+        wait = false;
     }
-    if (alive < 0 || got < 0)
+    if (got < 0 && err.code != VLMD_IO)
         log_write(LOG_ERROR, "the front's channel failed: %s", err.text);
-    if (alive <= 0 || got < 0)
-        w->over = true;
+    w->over = w->over || got < 0;
 }
 
 static bool on_poll(void *context)
 {
     struct worker *w = context;
-    if (!w->over)
+    if (!w->over && request_now() - w->polled > POLL_SECONDS)
         receive(w, false);
     return w->over;
 }
@@ -331,11 +342,12 @@ static int refuse(struct worker *w, const struct vlmd_error *error)
         .type = IPC_FAILED,
         .failed = {error->code, ipc_string(error->field), ipc_string(error->text)},
     };
-    struct vlmd_error err;
-    send(w, &failed);
-    while (!w->over && channel_wants_write(w->channel))
-        if (channel_wait(w->channel, -1, &err) <= 0)
-            break;
+    if (send(w, &failed) < 0) {
+        failed.failed.field = ipc_string("");
+        failed.failed.text = ipc_string("it failed with an error that is no text");
+        send(w, &failed);
+    }
+    line_flush(w->line);
     return 1;
 }
 
@@ -355,8 +367,8 @@ int worker_main(int channel_fd, const struct worker_options *options)
     struct worker w = {0};
     int status = 0;
     log_set_role("worker");
-    w.channel = channel_open(channel_fd, IPC_BY_WORKER, IPC_BY_FRONT, &err);
-    if (!w.channel) {
+    w.line = line_open(channel_fd, STALL_MS, &err);
+    if (!w.line) {
         log_write(LOG_ERROR, "%s", err.text);
         return 1;
     }
@@ -366,6 +378,6 @@ int worker_main(int channel_fd, const struct worker_options *options)
     else
         serve(&w);
     unload(&w);
-    channel_close(w.channel);
+    line_close(w.line);
     return status;
 }

@@ -3,7 +3,8 @@
  * `vlmd serve --worker-program build/fake_worker --model FOLDER`.
  *
  * The folder's name chooses how loading goes: "fail" reports FAILED, "die" exits, "slow" takes two
- * seconds and tells its progress, "blind" has no vision; any other name is ready at once.
+ * seconds and tells its progress, "endless" does so for ever, "stop" stops itself, "wedge" hangs,
+ * "blind" has no vision; any other name is ready at once.
  *
  * Orders, the first word of the last text in the messages:
  *   say TEXT        answers TEXT, word by word
@@ -12,6 +13,12 @@
  *   hang            never answers, until it is cancelled
  *   die             ends the process with signal 9, answering nothing
  *   die-after N     sends N pieces, then dies
+ *   die-once TEXT   dies the first time that this model hears it, then answers TEXT
+ *   crash           ends with signal 11
+ *   stop            stops itself with signal 19
+ *   wedge           does nothing any more, answers no PING
+ *   oom             takes memory until there is none, and ends as C programs do then
+ *   babble          sends text for a request that does not exist
  *   garbage         sends bytes that are no message
  *   lie             sends a message that a worker may not send
  *   error NAME      reports an error: invalid, too_large, internal
@@ -24,9 +31,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "ipc/channel.h"
 #include "ipc/shared_memory.h"
@@ -44,6 +53,7 @@ struct job {
 };
 
 static struct channel *channel;
+static const char *model; /* its folder */
 static struct job jobs[MAX_JOBS];
 static int n_jobs;
 static int n_cancelled;
@@ -176,6 +186,36 @@ static void add_job(const struct ipc_generate *g, struct job job)
     jobs[n_jobs++] = job;
 }
 
+static void wedge(void)
+{
+    for (;;)
+        pause();
+}
+
+static void run_out_of_memory(void)
+{
+    const struct rlimit limit = {.rlim_cur = 256u << 20, .rlim_max = 256u << 20};
+    setrlimit(RLIMIT_AS, &limit);
+    for (;;) {
+        char *memory = malloc(1u << 20);
+        if (!memory)
+            abort();
+        memset(memory, 1, 1u << 20);
+    }
+}
+
+/* The first to hear it leaves a file behind, and dies. */
+static void die_once(const struct ipc_generate *g, const char *text)
+{
+    char *mark = file_join(model, "died");
+    if (mark && access(mark, F_OK) < 0) {
+        fclose(fopen(mark, "w"));
+        raise(SIGKILL);
+    }
+    free(mark);
+    answer(g->id, text);
+}
+
 static void on_generate(struct ipc_generate *g)
 {
     char *order = last_text(g);
@@ -195,6 +235,18 @@ static void on_generate(struct ipc_generate *g)
         add_job(g, (struct job){.left = -1});
     } else if (strcmp(word, "die") == 0) {
         raise(SIGKILL);
+    } else if (strcmp(word, "crash") == 0) {
+        raise(SIGSEGV);
+    } else if (strcmp(word, "stop") == 0) {
+        raise(SIGSTOP);
+    } else if (strcmp(word, "wedge") == 0) {
+        wedge();
+    } else if (strcmp(word, "oom") == 0) {
+        run_out_of_memory();
+    } else if (strcmp(word, "babble") == 0) {
+        send_text(g->id + 1000, "psst", 1);
+    } else if (strcmp(word, "die-once") == 0) {
+        die_once(g, order + strlen("die-once "));
     } else if (strcmp(word, "die-after") == 0) {
         add_job(g, (struct job){.left = a, .piece_ms = 5, .dies = true});
     } else if (strcmp(word, "garbage") == 0) {
@@ -277,9 +329,31 @@ static void advance(void)
     }
 }
 
-static void load(const char *path)
+/* Handles the next message, if one comes in time. */
+static void attend(int timeout_ms)
 {
-    const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    struct ipc_message *m;
+    struct vlmd_error err;
+    int got = channel_next_wait(channel, timeout_ms, &m, &err);
+    if (got < 0)
+        exit(0);
+    if (got == 0)
+        return;
+    struct ipc_message pong = {.type = IPC_PONG};
+    if (m->type == IPC_GENERATE)
+        on_generate(&m->generate);
+    else if (m->type == IPC_ESTIMATE)
+        on_estimate(&m->estimate);
+    else if (m->type == IPC_CANCEL)
+        on_cancel(m->cancel.id);
+    else if (m->type == IPC_PING && (pong.pong.number = m->ping.number))
+        send_message(&pong);
+    ipc_message_free(m);
+}
+
+static void load(void)
+{
+    const char *name = strrchr(model, '/') ? strrchr(model, '/') + 1 : model;
     struct ipc_message hello = {.type = IPC_HELLO, .hello = {IPC_VERSION}};
     send_message(&hello);
     if (strcmp(name, "die") == 0)
@@ -292,12 +366,17 @@ static void load(const char *path)
         send_message(&failed);
         exit(1);
     }
-    for (int i = 0; strcmp(name, "slow") == 0 && i < 20; i++) {
+    if (strcmp(name, "stop") == 0)
+        raise(SIGSTOP);
+    if (strcmp(name, "wedge") == 0)
+        wedge();
+    bool endless = strcmp(name, "endless") == 0;
+    for (int i = 0; endless || (strcmp(name, "slow") == 0 && i < 20); i++) {
         struct ipc_message loading = {.type = IPC_LOADING};
         loading.loading.text = ipc_string("reading nothing");
-        loading.loading.fraction = (float)i / 20;
+        loading.loading.fraction = (float)(i % 20) / 20;
         send_message(&loading);
-        usleep(100000);
+        attend(100);
     }
     bool sees = strcmp(name, "blind") != 0;
     struct ipc_message ready = {.type = IPC_READY};
@@ -322,21 +401,10 @@ int main(int argc, char **argv)
     channel = channel_open(3, IPC_BY_WORKER, IPC_BY_FRONT, &err);
     if (!channel)
         return 1;
-    load(argv[2]);
+    model = argv[2];
+    load();
     for (;;) {
-        struct ipc_message *m;
-        int timeout = n_jobs > 0 ? 1 : -1;
-        int got = channel_next_wait(channel, timeout, &m, &err);
-        if (got < 0)
-            return 0;
-        if (got == 1 && m->type == IPC_GENERATE)
-            on_generate(&m->generate);
-        else if (got == 1 && m->type == IPC_ESTIMATE)
-            on_estimate(&m->estimate);
-        else if (got == 1 && m->type == IPC_CANCEL)
-            on_cancel(m->cancel.id);
-        if (got == 1)
-            ipc_message_free(m);
+        attend(n_jobs > 0 ? 1 : -1);
         advance();
     }
 }
