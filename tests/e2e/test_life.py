@@ -170,7 +170,7 @@ def test_a_worker_that_misbehaves_is_replaced(start, order):
     began = time.monotonic()
     answer = server.chat(order)
     assert answer.status == 500 and answer.error()["code"] == "internal_error"
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 8
     assert server.chat("say fine").text() == "fine"
     assert server.worker_pid() != pid and gone(pid)
 

@@ -194,7 +194,7 @@ static void wedge(void)
 
 static void run_out_of_memory(void)
 {
-    const struct rlimit limit = {.rlim_cur = 256u << 20, .rlim_max = 256u << 20};
+    const struct rlimit limit = {.rlim_cur = 96u << 20, .rlim_max = 96u << 20};
     setrlimit(RLIMIT_AS, &limit);
     for (;;) {
         char *memory = malloc(1u << 20);
