@@ -203,11 +203,12 @@ help:
 	@echo "make fuzz          builds the fuzz targets and runs each for FUZZ_SECONDS (10)"
 	@echo "make kernels       checks every kernel version against plain C (make kernels-neon: under qemu-user)"
 	@echo "make parity        checks the engine against numbers from transformers (ISA=\"c avx2\": which kernels)"
+	@echo "make bench-peers   vlmd beside llama.cpp, mlx-vlm and transformers on this machine (bench/peers/peers.mk; hours)"
 	@echo "make lint          layers (no upward or sideways include), format-check, file sizes, headers on their own"
 	@echo "make format        clang-format"
 	@echo "make docs          writes man/vlmd.1 and the tables of docs/CONFIGURATION.md anew (docs-check: are they current?)"
 	@echo "make install       program, manual page and the shipped model under PREFIX (/usr/local); make uninstall"
 	@echo "make clean         removes what was built (but not build/deps, which bin/setup fills)"
 
-include $(wildcard tests/kernels/kernels.mk tests/fuzz/fuzz.mk tests/parity/parity.mk bench/bench.mk)
+include $(wildcard tests/kernels/kernels.mk tests/fuzz/fuzz.mk tests/parity/parity.mk bench/bench.mk bench/peers/peers.mk)
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
