@@ -7,18 +7,33 @@
 
 #include "base/file.h"
 
-json_t *json_parse(const char *text, size_t len, const char *name, struct vlmd_error *err)
+static json_t *parse(const char *text, size_t len, size_t flags, const char *name,
+                     struct vlmd_error *err)
 {
     json_error_t why;
     if (len == 0) {
         err_set(err, VLMD_FORMAT, name, "%s is empty", name);
         return NULL;
     }
-    json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
+    if (memchr(text, '\0', len)) { /* jansson takes it for an end behind a number */
+        err_set(err, VLMD_FORMAT, name, "%s is not valid JSON: it holds a NUL byte", name);
+        return NULL;
+    }
+    json_t *value = json_loadb(text, len, flags | JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
     if (!value)
         err_set(err, VLMD_FORMAT, name, "%s is not valid JSON (line %d, column %d): %s", name,
                 why.line, why.column, why.text);
     return value;
+}
+
+json_t *json_parse(const char *text, size_t len, const char *name, struct vlmd_error *err)
+{
+    return parse(text, len, 0, name, err);
+}
+
+json_t *json_parse_any_text(const char *text, size_t len, const char *name, struct vlmd_error *err)
+{
+    return parse(text, len, JSON_ALLOW_NUL, name, err);
 }
 
 json_t *json_parse_file(const char *path, size_t limit, struct vlmd_error *err)

@@ -11,6 +11,9 @@
  * are refused. `name` stands in errors (a file name or "body"). The caller releases the result with
  * json_decref. */
 json_t *json_parse(const char *text, size_t len, const char *name, struct vlmd_error *err);
+/* The same, but strings may hold U+0000: whoever takes one without json_get_string looks at its
+ * length. */
+json_t *json_parse_any_text(const char *text, size_t len, const char *name, struct vlmd_error *err);
 /* Reads and parses a file of at most `limit` bytes. */
 json_t *json_parse_file(const char *path, size_t limit, struct vlmd_error *err);
 

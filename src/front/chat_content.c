@@ -109,6 +109,8 @@ static int parse_image(struct content_parser *p, const json_t *part, const char 
         return -1;
     const json_t *holder = json_object_get(part, "image_url");
     const char *url = json_string_value(holder);
+    if (url && strlen(url) != json_string_length(holder))
+        return err_set(p->err, VLMD_INVALID, "image_url", "a url must not contain U+0000");
     const char *field = "image_url";
     if (json_is_object(holder)) {
         if (only_keys(p, holder, url_keys) < 0 || parse_wishes(p, holder, &low, &bounds) < 0 ||
@@ -140,17 +142,20 @@ static int parse_part(struct content_parser *p, const json_t *part, bool images_
                       const char *where, json_t *out)
 {
     static const char *const text_keys[] = {"type", "text", NULL};
-    const char *type = NULL, *text = NULL;
+    const char *type = NULL;
     if (!json_is_object(part))
         return err_set(p->err, VLMD_INVALID, NULL, "a content part must be an object");
     if (json_require(json_get_string(part, "type", &type, p->err), "type", p->err) < 0)
         return -1;
     json_t *made = NULL;
     if (strcmp(type, "text") == 0) {
-        if (only_keys(p, part, text_keys) < 0 ||
-            json_require(json_get_string(part, "text", &text, p->err), "text", p->err) < 0)
+        json_t *text = json_object_get(part, "text");
+        bool there = text && !json_is_null(text);
+        if (only_keys(p, part, text_keys) < 0 || json_require(there, "text", p->err) < 0)
             return -1;
-        made = json_pack("{s:s, s:s}", "type", "text", "text", text);
+        if (!json_is_string(text))
+            return err_set(p->err, VLMD_INVALID, "text", "text must be a string");
+        made = json_pack("{s:s, s:O}", "type", "text", "text", text);
     } else if (strcmp(type, "image_url") == 0) {
         if (!images_allowed)
             return err_set(p->err, VLMD_INVALID, "type",

@@ -167,6 +167,8 @@ static int add_stop(const json_t *value, struct chat_request *out, struct vlmd_e
                        "stop must be a string or a list of strings, none empty");
     if (json_string_length(value) > 256)
         return err_set(err, VLMD_TOO_LARGE, "stop", "a stop string has at most 256 bytes");
+    if (strlen(json_string_value(value)) != json_string_length(value))
+        return err_set(err, VLMD_UNSUPPORTED, "stop", "a stop string must not contain U+0000");
     char *copy = strdup(json_string_value(value));
     if (!copy)
         return err_no_memory(err, json_string_length(value));
@@ -335,7 +337,7 @@ int chat_request_parse(const char *text, size_t len, const struct chat_limits *l
     if (!chat_json_depth_within(text, len, MAX_DEPTH))
         return err_set(err, VLMD_FORMAT, NULL, "the body is nested deeper than %d levels",
                        MAX_DEPTH);
-    json_t *body = json_parse(text, len, "body", err);
+    json_t *body = json_parse_any_text(text, len, "body", err);
     if (!body) {
         err->field[0] = '\0';
         return -1;

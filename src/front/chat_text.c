@@ -73,13 +73,24 @@ void chat_text_role(struct buf *out, const struct chat_head *head)
     end_chunk(out, head);
 }
 
-void chat_text_delta(struct buf *out, const struct chat_head *head, const char *text, size_t len)
+void chat_text_delta_begin(struct buf *out, const struct chat_head *head)
 {
     begin_chunk(out, head);
     buf_append_text(out, ",\"choices\":[{\"index\":0,\"delta\":{\"content\":");
+}
+
+void chat_text_delta_end(struct buf *out, const struct chat_head *head, const char *text,
+                         size_t len)
+{
     json_text_append(out, text, len);
     buf_append_text(out, "},\"logprobs\":null,\"finish_reason\":null}]");
     end_chunk(out, head);
+}
+
+void chat_text_delta(struct buf *out, const struct chat_head *head, const char *text, size_t len)
+{
+    chat_text_delta_begin(out, head);
+    chat_text_delta_end(out, head, text, len);
 }
 
 void chat_text_end(struct buf *out, const struct chat_head *head, const struct ipc_done *done)

@@ -67,6 +67,8 @@ struct chat {
     struct buf text;
     char id[RANDOM_ID_BYTES];
     struct chat_head head;
+    struct buf delta; /* the last one; what stands before its text is kept */
+    size_t delta_start;
 };
 
 struct decode_slot {
@@ -109,6 +111,7 @@ static void chat_free(struct chat *c)
     receipts_free(&c->receipts);
     buf_free(&c->extension);
     buf_free(&c->text);
+    buf_free(&c->delta);
     free(c->body);
     admission_leave(c->owner->admission, &c->ticket);
     c->owner->running--;
@@ -216,9 +219,26 @@ static void on_started(void *context, int32_t prompt_tokens)
     /* Errors may still come and deserve their own status: the head waits for the text. */
 }
 
+static void send_delta(struct chat *c, const char *text, size_t len)
+{
+    if (c->delta_start == 0)
+        chat_text_delta_begin(&c->delta, &c->head);
+    else
+        c->delta.len = c->delta_start;
+    size_t start = c->delta.len;
+    chat_text_delta_end(&c->delta, &c->head, text, len);
+    if (c->delta.failed) {
+        log_write(LOG_ERROR, "out of memory: a piece of an answer is lost");
+        buf_free(&c->delta);
+        start = 0;
+    } else {
+        http_stream_write(c->conn, c->delta.data, c->delta.len);
+    }
+    c->delta_start = start;
+}
+
 static void put_text(struct chat *c, const char *text, size_t len)
 {
-    struct buf out = {0};
     if (!c->spoke)
         metrics_observe(c->owner->options.metrics, METRICS_FIRST_TOKEN_SECONDS,
                         seconds_since(c, c->began));
@@ -231,8 +251,7 @@ static void put_text(struct chat *c, const char *text, size_t len)
         drop_images(c); /* it cannot begin again */
         begin_stream(c);
     }
-    chat_text_delta(&out, &c->head, text, len);
-    send_event(c, &out);
+    send_delta(c, text, len);
 }
 
 /* What the boxes have let go. */

@@ -31,6 +31,7 @@ struct http_reader {
     size_t first_line; /* bytes of the request line with its CRLF, 0 before its end */
     struct buf body;
     uint64_t framing; /* bytes of the body's chunk sizes and the like */
+    char last;        /* byte of the body's part that was read before */
     llhttp_t parser;
     struct http_request request;
     struct spans *spans; /* during parse_head */
@@ -101,6 +102,15 @@ static int on_body(llhttp_t *p, const char *at, size_t len)
     return 0;
 }
 
+/* Its size is known before its data: there is no need to wait for what will be refused. */
+static int on_chunk_header(llhttp_t *p)
+{
+    struct http_reader *r = p->data;
+    if (p->content_length > r->limits.body_bytes - r->body.len)
+        return fail(r, 413, "the body is larger than this server accepts");
+    return 0;
+}
+
 static int on_message_complete(llhttp_t *p)
 {
     struct http_reader *r = p->data;
@@ -115,6 +125,7 @@ static const llhttp_settings_t *settings(void)
         .on_header_field = on_header_field,
         .on_header_value = on_header_value,
         .on_headers_complete = on_headers_complete,
+        .on_chunk_header = on_chunk_header,
         .on_body = on_body,
         .on_message_complete = on_message_complete,
     };
@@ -306,6 +317,7 @@ static int judge_framing(struct http_reader *r)
             return fail(r, 400, "Transfer-Encoding does not exist in HTTP/1.0");
         if (strcasecmp(http_request_field(q, "transfer-encoding"), "chunked") != 0)
             return fail(r, 501, "the only Transfer-Encoding understood is chunked");
+        q->is_chunked = true;
         return 0;
     }
     if (lengths == 0)
@@ -446,6 +458,13 @@ static int parse_head(struct http_reader *r)
 
 /* ---- the body */
 
+/* llhttp takes a bare LF for the empty line behind the last chunk. */
+static bool ends_with_crlf(const struct http_reader *r, const char *data, size_t used)
+{
+    char before = used >= 2 ? data[used - 2] : r->last;
+    return used >= 1 && before == '\r' && data[used - 1] == '\n';
+}
+
 static enum http_read feed_body(struct http_reader *r, const char *data, size_t len, size_t *used)
 {
     size_t before = r->body.len;
@@ -456,6 +475,11 @@ static enum http_read feed_body(struct http_reader *r, const char *data, size_t 
         /* It paused, or stopped because the client asked for another protocol, which we ignore. */
         const char *end = llhttp_get_error_pos(&r->parser);
         *used = end >= data && end <= data + len ? (size_t)(end - data) : len;
+        if (r->request.is_chunked && !ends_with_crlf(r, data, *used)) {
+            r->phase = PHASE_BODY;
+            fail(r, 400, "a line that does not end with CRLF");
+            return HTTP_READ_BAD;
+        }
         r->request.body_len = r->body.len;
         if (r->body.data)
             r->request.body = r->body.data;
@@ -466,6 +490,8 @@ static enum http_read feed_body(struct http_reader *r, const char *data, size_t 
         return HTTP_READ_BAD;
     }
     *used = len;
+    if (len > 0)
+        r->last = data[len - 1];
     r->framing += len - (r->body.len - before);
     if (r->framing > (1u << 20) + r->body.len) {
         fail(r, 400, "the body's chunks are too small");

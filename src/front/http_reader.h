@@ -33,7 +33,8 @@ struct http_request {
     int minor;   /* of the version 1.x */
     bool keep_alive;
     bool expects_continue;
-    bool has_length;    /* a Content-Length or chunked coding was given */
+    bool has_length; /* a Content-Length or chunked coding was given */
+    bool is_chunked;
     uint64_t announced; /* Content-Length, 0 without */
     const char *host;   /* value of Host; "" when there is none (1.0 only) */
     struct http_field fields[HTTP_MAX_FIELDS];

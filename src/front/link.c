@@ -19,6 +19,7 @@ struct link {
     uint64_t pings;
     struct child child;
     struct link_events events;
+    int watched; /* what the poll waits for */
     bool broken;
     bool reaped;
     char why[320];
@@ -72,7 +73,9 @@ static void watch(struct link *l)
     if (l->broken)
         return;
     int events = UV_READABLE | (channel_wants_write(l->child.channel) ? UV_WRITABLE : 0);
-    uv_poll_start(&l->poll, events, on_poll);
+    if (events != l->watched)
+        uv_poll_start(&l->poll, events, on_poll);
+    l->watched = events;
 }
 
 /* Hands over the messages that are complete. */

@@ -49,7 +49,7 @@ static int parse_array(const char *text, size_t len, const char *name, json_t **
     *array = NULL;
     if (len == 0)
         return 0;
-    *array = json_parse(text, len, name, err);
+    *array = json_parse_any_text(text, len, name, err);
     if (!*array)
         return -1;
     if (json_is_array(*array))

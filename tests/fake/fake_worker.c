@@ -160,7 +160,7 @@ static void describe_sampling(const struct ipc_generate *g)
 /* The last text of the last message, in new memory. */
 static char *last_text(const struct ipc_generate *g)
 {
-    json_t *messages = json_parse(g->messages.data, g->messages.len, "messages", NULL);
+    json_t *messages = json_parse_any_text(g->messages.data, g->messages.len, "messages", NULL);
     json_t *content =
         json_object_get(json_array_get(messages, json_array_size(messages) - 1), "content");
     const char *text = json_string_value(content);
