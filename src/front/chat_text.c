@@ -73,14 +73,13 @@ void chat_text_role(struct buf *out, const struct chat_head *head)
     end_chunk(out, head);
 }
 
-void chat_text_delta_begin(struct buf *out, const struct chat_head *head)
+static void begin_delta(struct buf *out, const struct chat_head *head)
 {
     begin_chunk(out, head);
     buf_append_text(out, ",\"choices\":[{\"index\":0,\"delta\":{\"content\":");
 }
 
-void chat_text_delta_end(struct buf *out, const struct chat_head *head, const char *text,
-                         size_t len)
+static void end_delta(struct buf *out, const struct chat_head *head, const char *text, size_t len)
 {
     json_text_append(out, text, len);
     buf_append_text(out, "},\"logprobs\":null,\"finish_reason\":null}]");
@@ -89,8 +88,25 @@ void chat_text_delta_end(struct buf *out, const struct chat_head *head, const ch
 
 void chat_text_delta(struct buf *out, const struct chat_head *head, const char *text, size_t len)
 {
-    chat_text_delta_begin(out, head);
-    chat_text_delta_end(out, head, text, len);
+    begin_delta(out, head);
+    end_delta(out, head, text, len);
+}
+
+int chat_text_next_delta(struct chat_delta *delta, const struct chat_head *head, const char *text,
+                         size_t len)
+{
+    struct buf *event = &delta->event;
+    if (delta->start == 0) {
+        begin_delta(event, head);
+        delta->start = event->len;
+    }
+    event->len = delta->start;
+    end_delta(event, head, text, len);
+    if (!event->failed)
+        return 0;
+    buf_free(event);
+    delta->start = 0;
+    return -1;
 }
 
 void chat_text_end(struct buf *out, const struct chat_head *head, const struct ipc_done *done)

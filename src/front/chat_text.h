@@ -23,9 +23,13 @@ void chat_text_body(struct buf *out, const struct chat_head *head, const char *t
 /* Server-sent events, each "data: {chat.completion.chunk}\n\n". */
 void chat_text_role(struct buf *out, const struct chat_head *head);
 void chat_text_delta(struct buf *out, const struct chat_head *head, const char *text, size_t len);
-/* The same in two: what stands before the text is alike for all deltas of an answer. */
-void chat_text_delta_begin(struct buf *out, const struct chat_head *head);
-void chat_text_delta_end(struct buf *out, const struct chat_head *head, const char *text,
+/* The same, for many in a row: what stands before the text is made once. Zero before the first;
+ * `event` is the caller's to free. -1 without memory; the next call begins anew. */
+struct chat_delta {
+    struct buf event;
+    size_t start; /* of the text in it */
+};
+int chat_text_next_delta(struct chat_delta *delta, const struct chat_head *head, const char *text,
                          size_t len);
 /* The last choice with its finish_reason, the usage when asked for, and [DONE]. */
 void chat_text_end(struct buf *out, const struct chat_head *head, const struct ipc_done *done);

@@ -67,8 +67,7 @@ struct chat {
     struct buf text;
     char id[RANDOM_ID_BYTES];
     struct chat_head head;
-    struct buf delta; /* the last one; what stands before its text is kept */
-    size_t delta_start;
+    struct chat_delta delta;
 };
 
 struct decode_slot {
@@ -111,7 +110,7 @@ static void chat_free(struct chat *c)
     receipts_free(&c->receipts);
     buf_free(&c->extension);
     buf_free(&c->text);
-    buf_free(&c->delta);
+    buf_free(&c->delta.event);
     free(c->body);
     admission_leave(c->owner->admission, &c->ticket);
     c->owner->running--;
@@ -219,24 +218,6 @@ static void on_started(void *context, int32_t prompt_tokens)
     /* Errors may still come and deserve their own status: the head waits for the text. */
 }
 
-static void send_delta(struct chat *c, const char *text, size_t len)
-{
-    if (c->delta_start == 0)
-        chat_text_delta_begin(&c->delta, &c->head);
-    else
-        c->delta.len = c->delta_start;
-    size_t start = c->delta.len;
-    chat_text_delta_end(&c->delta, &c->head, text, len);
-    if (c->delta.failed) {
-        log_write(LOG_ERROR, "out of memory: a piece of an answer is lost");
-        buf_free(&c->delta);
-        start = 0;
-    } else {
-        http_stream_write(c->conn, c->delta.data, c->delta.len);
-    }
-    c->delta_start = start;
-}
-
 static void put_text(struct chat *c, const char *text, size_t len)
 {
     if (!c->spoke)
@@ -251,7 +232,10 @@ static void put_text(struct chat *c, const char *text, size_t len)
         drop_images(c); /* it cannot begin again */
         begin_stream(c);
     }
-    send_delta(c, text, len);
+    if (chat_text_next_delta(&c->delta, &c->head, text, len) < 0)
+        log_write(LOG_ERROR, "out of memory: a piece of an answer is lost");
+    else
+        http_stream_write(c->conn, c->delta.event.data, c->delta.event.len);
 }
 
 /* What the boxes have let go. */
