@@ -4,8 +4,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/json_text.h"
+#include "base/log.h"
 #include "front/errors.h"
-#include "front/json_text.h"
 #include "front/monitor.h"
 #include "front/route.h"
 
@@ -203,13 +204,38 @@ static void on_refused(void *context, struct http_conn *conn, int status, const 
     refuse(conn, status, text, NULL);
 }
 
-static void on_answered(void *context, const struct http_request *q, int status, double seconds)
+/* By monitors, all the time. */
+static bool is_polled(const char *path)
+{
+    return strcmp(path, "/health") == 0 || strcmp(path, "/ready") == 0 ||
+           strcmp(path, "/metrics") == 0;
+}
+
+static void log_answer(const struct api *api, const struct http_conn *conn,
+                       const struct http_request *q, const char *route, int status, double seconds)
+{
+    const struct auth_key *key = q ? access_key(api->access, q) : NULL;
+    const char *method = q ? q->method : "-", *path = q ? q->path : "-";
+    bool quiet = q && is_polled(path) && status < 500;
+    const struct log_field fields[] = {
+        {"method", method, 0},    {"path", path, 0},          {"route", route ? route : "", 0},
+        {"status", NULL, status}, {"seconds", NULL, seconds}, {"key", key ? key->name : "", 0},
+    };
+    log_event(quiet ? LOG_DEBUG : LOG_INFO, fields, sizeof fields / sizeof *fields,
+              "%s %s %s %d %.3f s%s%s", http_conn_request_id(conn), method, path, status, seconds,
+              key ? " key " : "", key ? key->name : "");
+}
+
+static void on_answered(void *context, const struct http_conn *conn, const struct http_request *q,
+                        int status, double seconds)
 {
     const struct api_port *port = context;
     struct route_match match = {0};
     if (q)
         match = route_find(port->routes, port->n_routes, q->method, q->path);
-    metrics_answered(port->api->metrics, match.route ? match.route->path : NULL, status, seconds);
+    const char *route = match.route ? match.route->path : NULL;
+    metrics_answered(port->api->metrics, route, status, seconds);
+    log_answer(port->api, conn, q, route, status, seconds);
 }
 
 struct http_handler api_handler(struct api_port *port)

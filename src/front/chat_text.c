@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "front/json_text.h"
+#include "base/json_text.h"
 
 static void append_extension(struct buf *out, const struct chat_head *head)
 {

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "front/admission.h"
 #include "front/boxes.h"
+#include "front/chat_log.h"
 #include "front/chat_text.h"
 #include "front/errors.h"
 #include "front/estimate.h"
@@ -224,10 +225,10 @@ static void put_text(struct chat *c, const char *text, size_t len)
         metrics_observe(c->owner->options.metrics, METRICS_FIRST_TOKEN_SECONDS,
                         seconds_since(c, c->began));
     c->spoke = true;
-    if (!c->request.stream) {
+    if (!c->request.stream || c->owner->options.log_content)
         buf_append(&c->text, text, len);
+    if (!c->request.stream)
         return;
-    }
     if (!c->streaming) {
         drop_images(c); /* it cannot begin again */
         begin_stream(c);
@@ -268,11 +269,7 @@ static void on_done(void *context, const struct ipc_done *said)
     with_wait.queue_seconds += (float)admission_waited(c->owner->admission, &c->ticket) / 1000;
     c->job = NULL;
     metrics_completed(c->owner->options.metrics, done, c->request.n_images);
-    log_write(LOG_INFO,
-              "%s: %d + %d tokens, queue %.2f s, vision %.2f s, prefill %.2f s, decode %.2f s",
-              http_conn_request_id(c->conn), done->prompt_tokens, done->completion_tokens,
-              (double)done->queue_seconds, (double)done->vision_seconds,
-              (double)done->prefill_seconds, (double)done->decode_seconds);
+    chat_log_done(http_conn_request_id(c->conn), &c->request, done);
     if (done->reason == IPC_FINISH_CANCELLED || c->text.failed) {
         err_set(&err, VLMD_INTERNAL, NULL, "the answer was not completed");
         fail(c, &err);
@@ -281,6 +278,9 @@ static void on_done(void *context, const struct ipc_done *said)
     struct buf out = {0}, rest = {0};
     boxes_end(&c->boxes, &rest);
     put_mapped(c, &rest);
+    if (c->owner->options.log_content)
+        log_content(http_conn_request_id(c->conn), "answer", c->text.data ? c->text.data : "",
+                    c->text.len);
     if (c->request.stream) {
         if (!c->streaming)
             begin_stream(c);
@@ -646,6 +646,9 @@ static void on_parsed(struct chat *c)
         fail(c, &err);
         return;
     }
+    if (c->owner->options.log_content)
+        log_content(http_conn_request_id(c->conn), "prompt", c->request.messages,
+                    strlen(c->request.messages));
     c->head = (struct chat_head){c->id, c->request.model, (int64_t)time(NULL),
                                  c->request.include_usage, &c->extension};
     if (c->estimating)

@@ -18,6 +18,7 @@ struct chats_options {
     struct chat_limits limits;
     int32_t limit_side; /* of an encoded image */
     uint64_t limit_pixels;
+    bool log_content;        /* prompts and answers too */
     struct metrics *metrics; /* NULL: nobody counts */
     int32_t max_side;        /* of an image as the model is shown it; 0: as memory allows */
 };

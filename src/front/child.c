@@ -22,6 +22,13 @@
 
 #define PROGRAM_MAX 4096
 
+static int child_stderr = STDERR_FILENO;
+
+void child_set_stderr(int fd)
+{
+    child_stderr = fd;
+}
+
 /* The whole environment of a child: a path that holds nothing of the user's, and the options of the
  * sanitizers, which only builds with them read. */
 static size_t make_environment(const char **out, char (*texts)[512])
@@ -46,6 +53,8 @@ static int describe_files(posix_spawn_file_actions_t *files, int channel)
     int status = posix_spawn_file_actions_addopen(files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     if (status == 0)
         status = posix_spawn_file_actions_addopen(files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    if (status == 0 && child_stderr != STDERR_FILENO)
+        status = posix_spawn_file_actions_adddup2(files, child_stderr, STDERR_FILENO);
     if (status == 0)
         status = posix_spawn_file_actions_adddup2(files, channel, CHILD_CHANNEL_FD);
 #ifdef __GLIBC__

@@ -21,9 +21,12 @@ struct child {
 };
 
 /* Starts it in a process group of its own (a terminal's Ctrl-C reaches only the parent, which then
- * ends it), with its standard input and output on /dev/null, its standard error ours, and its
- * channel at CHILD_CHANNEL_FD. -1 with *err. */
+ * ends it), with its standard input and output on /dev/null, its standard error ours
+ * (or child_set_stderr's), and its channel at CHILD_CHANNEL_FD. -1 with *err. */
 int child_start(const struct child_plan *plan, struct child *out, struct vlmd_error *err);
+
+/* What children that are started from now on have as their standard error; ours at first. */
+void child_set_stderr(int fd);
 
 /* For the child: dies with its parent, as far as the platform can. */
 void child_tie_to_parent(void);

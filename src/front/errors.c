@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "front/json_text.h"
+#include "base/json_text.h"
 
 #define CLIENT "invalid_request_error"
 #define SERVER "server_error"

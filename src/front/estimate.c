@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "front/json_text.h"
+#include "base/json_text.h"
 
 static unsigned long long ull(uint64_t value)
 {

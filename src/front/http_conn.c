@@ -142,22 +142,12 @@ void conn_deadline_passed(struct http_conn *c, enum deadline kind)
 
 /* ---- the answer */
 
-/* By monitors, all the time. */
-static bool is_polled(const char *path)
-{
-    return strcmp(path, "/health") == 0 || strcmp(path, "/ready") == 0 ||
-           strcmp(path, "/metrics") == 0;
-}
-
-static void log_answer(struct http_conn *c)
+static void tell_answered(struct http_conn *c)
 {
     const struct http_request *q = c->reader ? http_reader_request(c->reader) : NULL;
     double seconds = (double)(uv_now(c->server->loop) - c->started_ms) / 1000;
     bool understood = q && q->method && q->path;
-    bool quiet = understood && is_polled(q->path) && c->status < 500;
-    log_write(quiet ? LOG_DEBUG : LOG_INFO, "%s %s %s %d %.3f s", c->request_id,
-              understood ? q->method : "-", understood ? q->path : "-", c->status, seconds);
-    c->server->handler.on_answered(c->server->handler.context, understood ? q : NULL, c->status,
+    c->server->handler.on_answered(c->server->handler.context, c, understood ? q : NULL, c->status,
                                    seconds);
 }
 
@@ -173,7 +163,7 @@ static void answer_done(struct http_conn *c)
     c->on_gone = NULL;
     if (c->state == CONN_CLOSED)
         return;
-    log_answer(c);
+    tell_answered(c);
     output_forget(c);
     output_flush(c);
     c->streaming = false;

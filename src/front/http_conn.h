@@ -35,8 +35,8 @@ struct http_handler {
     /* The reader refused; answer with http_respond. */
     void (*on_refused)(void *context, struct http_conn *conn, int status, const char *text);
     /* An answer is complete. `request` is NULL when its head was not understood. */
-    void (*on_answered)(void *context, const struct http_request *request, int status,
-                        double seconds);
+    void (*on_answered)(void *context, const struct http_conn *conn,
+                        const struct http_request *request, int status, double seconds);
 };
 
 struct http_options {

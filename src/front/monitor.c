@@ -5,9 +5,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/json_text.h"
 #include "base/version.h"
 #include "front/errors.h"
-#include "front/json_text.h"
 #include "front/process.h"
 
 #define GIB (1024.0 * 1024.0 * 1024.0)

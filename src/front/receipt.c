@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "front/json_text.h"
+#include "base/json_text.h"
 
 static const struct {
     uint32_t change;

@@ -2,11 +2,15 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "front/api.h"
+#include "front/log_pipe.h"
 
 struct server {
     struct config *config;
@@ -16,6 +20,7 @@ struct server {
     struct api_port public_port, admin_port;
     uv_signal_t interrupt, terminate, hangup;
     uv_timer_t drain;
+    struct log_pipe *log_pipe; /* NULL where the log needs none */
     bool draining;
     bool closing;
     int status;
@@ -47,6 +52,7 @@ static void close_all(struct server *s)
     decoders_close(s->api.decoders);
     workers_close(s->api.workers);
     chats_stop(s->api.chats);
+    log_pipe_stop(s->log_pipe);
     uv_close((uv_handle_t *)&s->interrupt, NULL);
     uv_close((uv_handle_t *)&s->terminate, NULL);
     uv_close((uv_handle_t *)&s->hangup, NULL);
@@ -182,6 +188,7 @@ static struct chats_options chats_options(const struct server *s)
         .limit_side = (int32_t)s->config->max_image_side,
         .limit_pixels = (uint64_t)s->config->max_image_pixels,
         .max_side = (int32_t)s->config->vision_max_dimension,
+        .log_content = s->config->log_content,
         .metrics = s->api.metrics,
     };
 }
@@ -193,13 +200,61 @@ static int open_chats(struct server *s, struct vlmd_error *err)
     return s->api.chats ? 0 : err_no_memory(err, sizeof options);
 }
 
+/* ---- the log */
+
+/* Makes the folder and those above it; what fails shows when something is to be put there. */
+static void make_folders(const char *path)
+{
+    char *part = strdup(path);
+    for (char *p = part ? strchr(part + 1, '/') : NULL; p; p = strchr(p + 1, '/')) {
+        *p = '\0';
+        mkdir(part, 0755);
+        *p = '/';
+    }
+    free(part);
+    mkdir(path, 0750);
+}
+
+/* Opens the log's file, if there is to be one; anew when it is open already. */
+static int open_log_file(const struct config *config, struct vlmd_error *err)
+{
+    if (!config->log_dir)
+        return 0;
+    make_folders(config->log_dir);
+    char *path = file_join(config->log_dir, "vlmd.log");
+    if (!path)
+        return err_no_memory(err, 4096);
+    int status = log_set_file(path, err);
+    free(path);
+    return status;
+}
+
+static void apply_log_level(const struct config *config)
+{
+    int level = log_level_from_name(config->log_level);
+    log_set_level(config->verbose ? LOG_DEBUG : (enum log_level)level);
+}
+
+/* Children know of no file and no JSON: their lines come through us then. */
+static int open_log(struct server *s, struct vlmd_error *err)
+{
+    bool json = strcmp(s->config->log_format, "json") == 0;
+    log_set_format(json ? LOG_JSON : LOG_HUMAN);
+    if (open_log_file(s->config, err) < 0)
+        return -1;
+    if (!json && !s->config->log_dir)
+        return 0;
+    s->log_pipe = log_pipe_open(&s->loop, err);
+    return s->log_pipe ? 0 : -1;
+}
+
 /* ---- settings that change while the server runs */
 
 static void apply_settings(struct server *s)
 {
     struct chats_options options = chats_options(s);
     struct vlmd_error err;
-    log_set_level(s->config->verbose ? LOG_DEBUG : LOG_INFO);
+    apply_log_level(s->config);
     chats_configure(s->api.chats, &options);
     if (access_configure(s->api.access, s->config, &err) < 0)
         log_write(LOG_ERROR, "keys and limits stay as they are: %s", err.text);
@@ -214,6 +269,8 @@ static void on_hangup(uv_signal_t *handle, int number)
     (void)number;
     if (s->closing)
         return;
+    if (open_log_file(s->config, &err) < 0)
+        log_write(LOG_ERROR, "SIGHUP: %s", err.text);
     if (config_read(&fresh, s->input, &err) < 0 ||
         config_reload(s->config, &fresh, &applied, &waiting, &err) < 0) {
         log_write(LOG_ERROR, "SIGHUP: the settings stay as they are: %s", err.text);
@@ -244,6 +301,8 @@ static void watch_signals(struct server *s)
 static int open_all(struct server *s, const struct model *models, size_t n_models,
                     struct vlmd_error *err)
 {
+    if (open_log(s, err) < 0)
+        return -1;
     s->api.access = access_open(s->config, err);
     if (!s->api.access || open_ports(s, err) < 0 || open_children(s, models, n_models, err) < 0 ||
         open_chats(s, err) < 0)
@@ -263,7 +322,7 @@ int server_run(struct config *config, const struct config_input *input, const st
         return 1;
     }
     log_set_role("front");
-    log_set_level(config->verbose ? LOG_DEBUG : LOG_INFO);
+    apply_log_level(config);
     raise_descriptor_limit();
     s->config = config;
     s->input = input;
@@ -285,6 +344,7 @@ int server_run(struct config *config, const struct config_input *input, const st
     chats_close(s->api.chats);
     access_close(s->api.access);
     metrics_close(s->api.metrics);
+    log_pipe_close(s->log_pipe);
     uv_loop_close(&s->loop);
     int status = s->status;
     log_write(LOG_INFO, "stopped");

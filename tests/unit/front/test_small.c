@@ -8,7 +8,7 @@
 #include "front/chat_text.h"
 #include "front/errors.h"
 #include "front/http_response.h"
-#include "front/json_text.h"
+#include "base/json_text.h"
 #include "front/random_id.h"
 #include "front/route.h"
 

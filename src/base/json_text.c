@@ -1,4 +1,4 @@
-#include "front/json_text.h"
+#include "base/json_text.h"
 
 static const char *short_escape(char c)
 {
