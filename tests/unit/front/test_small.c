@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/json_text.h"
 #include "front/chat_text.h"
 #include "front/errors.h"
 #include "front/http_response.h"
-#include "base/json_text.h"
 #include "front/random_id.h"
 #include "front/route.h"
 
