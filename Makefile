@@ -28,20 +28,21 @@ ALL_CFLAGS := $(STD) $(WARN) $(OPT) $(HARDEN) -Iinclude -Isrc $(CFLAGS)
 ALL_LDFLAGS := $(filter -fsanitize%,$(OPT)) -pie $(if $(filter Linux,$(shell uname -s)),-Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now) $(LDFLAGS)
 
 # ---- the folders of src/, and what each may be linked with (the include rules are in tools/layers.sh)
-FOLDERS := base format tokenizer media chat ipc ops backend/cpu model engine worker front cli
+FOLDERS := base format tokenizer media fetch chat ipc ops backend/cpu model engine worker front cli
 below_base :=
 below_format := ops base
 below_tokenizer := base
 below_chat := base
 below_ipc := base
 below_media := ipc base
+below_fetch := ipc base
 below_ops := base
 below_backend/cpu := ops base
 below_model := backend/cpu ops format base
 below_engine := model backend/cpu ops tokenizer format base
 below_worker := engine $(below_engine) chat ipc
 below_front := ipc base
-below_cli := worker front media $(below_worker)
+below_cli := worker front fetch media $(below_worker)
 
 # ---- libraries, by the folder that uses them
 SYSTEM := $(shell uname -s)
@@ -59,6 +60,7 @@ packages_base := jansson libcrypto
 packages_tokenizer := libpcre2-8 libutf8proc
 packages_chat := libutf8proc
 packages_media := libjpeg $(call first_package,spng libspng) libwebp libwebpdemux $(call first_package,libgif) $(if $(filter Linux,$(SYSTEM)),libseccomp)
+packages_fetch := libcurl $(if $(filter Linux,$(SYSTEM)),libseccomp)
 packages_front := libuv
 libs_base := -lm
 libs_media := $(if $(call first_package,libgif),,-lgif)
@@ -157,6 +159,13 @@ $(B)/fake_worker: tests/fake/fake_worker.c $(call archives_of,ipc)
 	@mkdir -p $(@D)
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $< -o $@ $(ALL_LDFLAGS) $(call link_group,$(call archives_of,ipc)) $(call libs_of,ipc)
+
+# ---- the fetcher with a name server and "public" addresses on loopback, for tests: linked without allowance.o
+TEST_FETCHER_OBJECTS := $(filter-out %/allowance.o,$(objects_fetch))
+$(B)/test_fetcher: tests/fake/test_fetcher.c $(TEST_FETCHER_OBJECTS) $(call archives_of,ipc)
+	@mkdir -p $(@D)
+	$(call say,LD $@)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $< $(TEST_FETCHER_OBJECTS) -o $@ $(ALL_LDFLAGS) $(call link_group,$(call archives_of,ipc)) $(call libs_of,fetch) -lresolv
 
 # ---- checks
 .PHONY: layers format format-check lint

@@ -11,7 +11,7 @@ static const struct {
     {"serve", command_serve},       {"run", command_run},           {"list", command_list},
     {"help", command_help},         {"--help", command_help},       {"-h", command_help},
     {"version", command_version},   {"--version", command_version}, {"role:worker", role_worker},
-    {"role:decoder", role_decoder},
+    {"role:decoder", role_decoder}, {"role:fetcher", role_fetcher},
 };
 
 int main(int argc, char **argv)

@@ -11,6 +11,7 @@ allowed() {
     chat) echo "base" ;;
     ipc) echo "base" ;;
     media) echo "ipc base" ;;
+    fetch) echo "ipc base" ;;
     ops) echo "base" ;;
     format) echo "ops base" ;; # only ops/tensor.h: how a weight lies in a file
     backend/*) echo "ops base" ;;
@@ -18,7 +19,7 @@ allowed() {
     engine) echo "model backend ops tokenizer format base" ;;
     worker) echo "chat media ipc base" ;; # the engine only through vlmd.h
     front) echo "ipc base" ;;
-    cli) echo "front worker media chat ipc base" ;;
+    cli) echo "front worker fetch media chat ipc base" ;;
     *) return 1 ;;
     esac
 }

@@ -11,6 +11,7 @@ int command_version(int argc, char **argv);
 /* The roles that the program plays for itself; see docs/PROCESSES.md. */
 int role_worker(int argc, char **argv);
 int role_decoder(int argc, char **argv);
+int role_fetcher(int argc, char **argv);
 
 /* Shows a usage error and returns 2. */
 int command_misused(const char *command, const char *text);

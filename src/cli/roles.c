@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "cli/commands.h"
+#include "fetch/fetcher.h"
 #include "front/child.h"
 #include "media/decoder.h"
 #include "worker/worker.h"
@@ -41,4 +42,22 @@ int role_decoder(int argc, char **argv)
         return misused();
     begin();
     return decoder_main(CHILD_CHANNEL_FD, strcmp(argv[0], "no-sandbox") != 0);
+}
+
+/* SANDBOX PORTS REDIRECTS SECONDS BLOCKS [FOLDER]... */
+int role_fetcher(int argc, char **argv)
+{
+    if (argc < 5)
+        return misused();
+    begin();
+    struct fetcher_options options = {
+        .sandbox = strcmp(argv[0], "no-sandbox") != 0,
+        .ports = argv[1],
+        .redirects = (unsigned)strtoul(argv[2], NULL, 10),
+        .seconds = (unsigned)strtoul(argv[3], NULL, 10),
+        .blocks = argv[4],
+        .folders = (const char *const *)(argv + 5),
+        .n_folders = argc - 5,
+    };
+    return fetcher_main(CHILD_CHANNEL_FD, &options);
 }

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "fetch/fetcher.h"
 #include "front/server.h"
 
 static void show_help(void)
@@ -70,6 +71,21 @@ static int find_models(const struct config *config, struct model models[CONFIG_L
     return 0;
 }
 
+/* The fetcher starts when it is first wanted: what is wrong with its settings is said now. */
+static int check_fetching(const struct config *config, struct vlmd_error *err)
+{
+    char blocks[CONFIG_BLOCKS_BYTES];
+    if (config_join(&config->fetch_block, blocks, sizeof blocks) < 0)
+        return err_set(err, VLMD_TOO_LARGE, NULL, "--fetch-block: too many networks");
+    struct fetcher_options options = {
+        .ports = config->fetch_ports,
+        .blocks = blocks,
+        .folders = config->image_dir.items,
+        .n_folders = (int)config->image_dir.n,
+    };
+    return fetcher_check(&options, err);
+}
+
 int command_serve(int argc, char **argv)
 {
     struct config config;
@@ -87,6 +103,10 @@ int command_serve(int argc, char **argv)
         goto out;
     }
     show_notes(&config);
+    if (check_fetching(&config, &err) < 0) {
+        status = command_misused("serve", err.text);
+        goto out;
+    }
     if (find_models(&config, models, &n, &err) < 0) {
         fprintf(stderr, "vlmd serve: %s\n", err.text);
         status = 1;

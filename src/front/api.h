@@ -9,6 +9,7 @@
 struct api {
     struct workers *workers;
     struct decoders *decoders;
+    struct fetchers *fetchers;
     struct chats *chats;
     struct http_server *public_server;
     struct http_server *admin_server;

@@ -4,10 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "base/data_uri.h"
 #include "base/json.h"
 #include "front/chat_pixels.h"
+
+#define MAX_URL 8192 /* as messages.def has it */
 
 struct content_parser {
     const struct chat_limits *limits;
@@ -38,15 +41,37 @@ static int only_keys(struct content_parser *p, const json_t *object, const char 
 
 /* ---- images */
 
+static bool is_http(const char *url)
+{
+    return strncasecmp(url, "http:", 5) == 0 || strncasecmp(url, "https:", 6) == 0;
+}
+
+static bool is_file(const char *url)
+{
+    return *url == '/' || strncasecmp(url, "file:", 5) == 0;
+}
+
+/* What is behind it, and whether it may be looked at, is for the fetcher to judge. */
+static int take_name(struct content_parser *p, const char *url, struct chat_image *image)
+{
+    if (strlen(url) > MAX_URL)
+        return err_set(p->err, VLMD_TOO_LARGE, NULL, "a URL has at most %d bytes", MAX_URL);
+    image->url = strdup(url);
+    return image->url ? 0 : err_no_memory(p->err, strlen(url));
+}
+
 static int decode_url(struct content_parser *p, const char *url, struct chat_image *image)
 {
     size_t len = strlen(url);
-    if (strncasecmp(url, "http://", 7) == 0 || strncasecmp(url, "https://", 8) == 0)
+    if (is_http(url) && !p->limits->urls)
         return err_set(p->err, VLMD_UNSUPPORTED, NULL,
-                       "fetching images is not supported yet: send a data URI");
+                       "this server does not fetch images: send a data URI");
+    if (is_http(url) || (is_file(url) && p->limits->files))
+        return take_name(p, url, image);
     if (!data_uri_is(url, len))
         return err_set(p->err, VLMD_INVALID, NULL,
-                       "an image must be a data URI (data:image/...;base64,...)");
+                       "an image must be a data URI (data:image/...;base64,...)%s",
+                       p->limits->urls ? " or an http or https URL" : "");
     struct data_uri uri;
     if (data_uri_decode(url, len, p->limits->max_image_bytes, &uri, p->err) < 0)
         return -1;
@@ -57,6 +82,15 @@ static int decode_url(struct content_parser *p, const char *url, struct chat_ima
     image->bytes = uri.bytes;
     image->len = uri.len;
     return 0;
+}
+
+void chat_content_free_image(struct chat_image *image)
+{
+    free(image->bytes);
+    free(image->url);
+    if (image->fetched && image->shared >= 0)
+        close(image->shared);
+    *image = (struct chat_image){0};
 }
 
 static int parse_detail(struct content_parser *p, const json_t *holder, bool *low)

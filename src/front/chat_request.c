@@ -366,7 +366,7 @@ void chat_request_free(struct chat_request *r)
     free(r->model);
     free(r->messages);
     for (size_t i = 0; i < r->n_images; i++)
-        free(r->images[i].bytes);
+        chat_content_free_image(&r->images[i]);
     free(r->images);
     for (size_t i = 0; i < r->n_stops; i++)
         free(r->stops[i]);

@@ -13,6 +13,7 @@
 struct chat_limits {
     size_t max_images;
     size_t max_image_bytes; /* of one encoded image */
+    bool urls, files;       /* may images be named by http URLs and by files? */
 };
 
 /* Of an image's area as the model is shown it; 0: not given. */
@@ -23,6 +24,9 @@ struct pixel_bounds {
 struct chat_image {
     uint8_t *bytes; /* encoded, owned */
     size_t len;
+    char *url;    /* owned: where it is when it was not sent; then it is fetched into `shared` */
+    bool fetched; /* `shared` holds a descriptor, or -1 */
+    int shared;   /* memory of len bytes, owned */
     bool low_detail;
     struct pixel_bounds bounds; /* of this image alone */
     char field[96];             /* "messages[0].content[1].image_url.url" */

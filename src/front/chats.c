@@ -1,6 +1,5 @@
 #include "front/chats.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +9,9 @@
 #include "base/log.h"
 #include "front/admission.h"
 #include "front/boxes.h"
+#include "front/chat_fetch.h"
 #include "front/chat_log.h"
+#include "front/chat_message.h"
 #include "front/chat_text.h"
 #include "front/errors.h"
 #include "front/estimate.h"
@@ -24,6 +25,7 @@ struct chats {
     struct chats_options options;
     struct workers *workers;
     struct decoders *decoders;
+    struct fetchers *fetchers;
     struct admission *admission;
     unsigned running, started;
 };
@@ -50,6 +52,7 @@ struct chat {
     struct admission_ticket ticket;
     char waited[64]; /* header fields, of an answer that had to wait for its turn */
 
+    struct chat_fetch fetch;
     struct worker_wait wait;
     struct decode_job **decodes; /* n_images; NULL when done */
     struct ipc_image *images;    /* n_images; rgb -1 until decoded */
@@ -106,6 +109,7 @@ static void chat_free(struct chat *c)
         workers_stop_waiting(c->owner->workers, (size_t)c->model, &c->wait);
     if (c->job)
         workers_let_go(c->job);
+    chat_fetch_end(&c->fetch);
     drop_images(c);
     chat_request_free(&c->request);
     receipts_free(&c->receipts);
@@ -355,15 +359,7 @@ static void send_to_worker(struct chat *c, struct ipc_message *m)
 
 static void estimate(struct chat *c)
 {
-    struct ipc_message m = {.type = IPC_ESTIMATE};
-    m.estimate.messages = ipc_string(c->request.messages);
-    m.estimate.tools = ipc_string("");
-    m.estimate.max_tokens = c->request.max_tokens;
-    m.estimate.n_widths = m.estimate.n_heights = (uint32_t)c->receipts.n;
-    for (size_t i = 0; i < c->receipts.n; i++) {
-        m.estimate.widths[i] = c->receipts.items[i].width;
-        m.estimate.heights[i] = c->receipts.items[i].height;
-    }
+    struct ipc_message m = chat_message_estimate(&c->request, &c->receipts);
     send_to_worker(c, &m);
 }
 
@@ -378,21 +374,6 @@ static void map_boxes(struct chat *c)
     };
 }
 
-/* The images stay open here in case the worker dies. */
-static int copy_images(const struct chat *c, struct ipc_generate *g, struct vlmd_error *err)
-{
-    for (size_t i = 0; i < c->request.n_images; i++) {
-        g->images[i] = c->images[i];
-        g->images[i].rgb = fcntl(c->images[i].rgb, F_DUPFD_CLOEXEC, 0);
-        if (g->images[i].rgb >= 0)
-            continue;
-        while (i-- > 0)
-            close(g->images[i].rgb);
-        return err_set(err, VLMD_NO_MEMORY, NULL, "no descriptor is left for an image");
-    }
-    return 0;
-}
-
 static void generate(struct chat *c)
 {
     if (c->estimating) {
@@ -401,27 +382,9 @@ static void generate(struct chat *c)
     }
     if (c->request.original_coordinates)
         map_boxes(c);
-    const struct chat_request *q = &c->request;
-    struct ipc_message m = {.type = IPC_GENERATE};
-    m.generate = (struct ipc_generate){
-        .messages = ipc_string(q->messages),
-        .tools = ipc_string(""),
-        .temperature = q->temperature,
-        .top_p = q->top_p,
-        .top_k = q->top_k,
-        .min_p = q->min_p,
-        .repetition_penalty = q->repetition_penalty,
-        .presence_penalty = q->presence_penalty,
-        .frequency_penalty = q->frequency_penalty,
-        .seed = q->has_seed ? q->seed : random_u64(),
-        .max_tokens = q->max_tokens,
-        .n_stops = (uint32_t)q->n_stops,
-        .n_images = (uint32_t)q->n_images,
-    };
-    for (size_t i = 0; i < q->n_stops; i++)
-        m.generate.stops[i] = ipc_string(q->stops[i]);
+    struct ipc_message m = chat_message_generate(&c->request);
     struct vlmd_error err;
-    if (copy_images(c, &m.generate, &err) < 0) {
+    if (chat_message_add_images(&m.generate, c->images, &err) < 0) {
         fail(c, &err);
         return;
     }
@@ -511,6 +474,7 @@ static int order_image(struct chat *c, size_t i, const struct worker_info *info,
     struct decode_order order = {
         .bytes = image->bytes,
         .len = image->len,
+        .shared = image->fetched ? &image->shared : NULL,
         .factor = info->image_factor,
         .min_pixels = receipt->plan.min_pixels,
         .max_pixels = receipt->plan.max_pixels,
@@ -574,6 +538,35 @@ static void on_model(void *context, const struct worker_info *info, const struct
     decode_images(c, info);
 }
 
+static void want_model(struct chat *c)
+{
+    c->wait = (struct worker_wait){.context = c, .done = on_model};
+    workers_wait(c->owner->workers, (size_t)c->model, &c->wait);
+}
+
+/* ---- images that are named instead of sent */
+
+static void on_fetched(void *context, const struct vlmd_error *err)
+{
+    struct chat *c = context;
+    if (err)
+        fail(c, err);
+    else
+        want_model(c);
+}
+
+static void fetch_images(struct chat *c)
+{
+    struct vlmd_error err;
+    c->fetch = (struct chat_fetch){.request = &c->request, .context = c, .done = on_fetched};
+    int begun = chat_fetch_begin(&c->fetch, c->owner->fetchers, http_conn_request_id(c->conn),
+                                 c->limits.max_image_bytes, &err);
+    if (begun < 0)
+        fail(c, &err);
+    else if (begun == 0)
+        want_model(c);
+}
+
 /* ---- the queue */
 
 static void on_turn(void *context)
@@ -583,8 +576,7 @@ static void on_turn(void *context)
         snprintf(c->waited, sizeof c->waited, "X-Queue-Wait-Ms: %llu\r\nX-Queue-Position: %u\r\n",
                  (unsigned long long)admission_waited(c->owner->admission, &c->ticket),
                  c->ticket.queue.position);
-    c->wait = (struct worker_wait){.context = c, .done = on_model};
-    workers_wait(c->owner->workers, (size_t)c->model, &c->wait);
+    fetch_images(c);
 }
 
 static void on_late(void *context, bool working)
@@ -735,7 +727,8 @@ void chats_estimate(struct chats *chats, struct http_conn *conn, const struct ch
 /* ---- life */
 
 struct chats *chats_open(uv_loop_t *loop, const struct chats_options *options,
-                         struct workers *workers, struct decoders *decoders)
+                         struct workers *workers, struct decoders *decoders,
+                         struct fetchers *fetchers)
 {
     struct chats *chats = calloc(1, sizeof *chats);
     if (!chats)
@@ -749,6 +742,7 @@ struct chats *chats_open(uv_loop_t *loop, const struct chats_options *options,
     chats->options = *options;
     chats->workers = workers;
     chats->decoders = decoders;
+    chats->fetchers = fetchers;
     return chats;
 }
 

@@ -6,6 +6,7 @@
 
 #include "front/chat_request.h"
 #include "front/decoders.h"
+#include "front/fetchers.h"
 #include "front/http_conn.h"
 #include "front/queue.h"
 #include "front/workers.h"
@@ -24,7 +25,8 @@ struct chats_options {
 };
 
 struct chats *chats_open(uv_loop_t *loop, const struct chats_options *options,
-                         struct workers *workers, struct decoders *decoders);
+                         struct workers *workers, struct decoders *decoders,
+                         struct fetchers *fetchers);
 /* New options, for the requests that come from now on. */
 void chats_configure(struct chats *chats, const struct chats_options *options);
 /* Before the loop ends: nothing waits for a turn any more. */

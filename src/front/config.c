@@ -436,3 +436,19 @@ int config_reload(struct config *running, const struct config *fresh, struct buf
     buf_appendf(applied, "%sthe keys", applied->len > 0 ? ", " : "");
     return 0;
 }
+
+int config_join(const struct config_list *list, char *out, size_t cap)
+{
+    size_t used = 0;
+    *out = '\0';
+    for (size_t i = 0; i < list->n; i++) {
+        size_t len = strlen(list->items[i]);
+        if (len + 1 >= cap - used)
+            return -1;
+        if (i > 0)
+            out[used++] = ',';
+        memcpy(out + used, list->items[i], len + 1);
+        used += len;
+    }
+    return 0;
+}

@@ -13,6 +13,7 @@
 
 enum {
     CONFIG_LIST_MAX = 16,
+    CONFIG_BLOCKS_BYTES = 1024, /* for config_join of networks */
 };
 
 struct config_list {
@@ -87,6 +88,9 @@ uint64_t config_machine_memory(void);
  * are copied. -1 without memory. */
 int config_reload(struct config *running, const struct config *fresh, struct buf *applied,
                   struct buf *waiting, struct vlmd_error *err);
+
+/* Joins a list of texts with commas. -1: they do not fit. */
+int config_join(const struct config_list *list, char *out, size_t cap);
 
 /* Appends the options as --help shows them. */
 void config_append_help(struct buf *out);

@@ -423,7 +423,9 @@ struct decode_job *decoders_decode(struct decoders *ds, const struct decode_orde
         err_set(err, VLMD_INTERNAL, NULL, "%s", NO_SANDBOX);
         return NULL;
     }
-    int fd = copy_to_shared(order->bytes, order->len, err);
+    int fd = order->shared ? *order->shared : copy_to_shared(order->bytes, order->len, err);
+    if (order->shared)
+        *order->shared = -1;
     if (fd < 0)
         return NULL;
     struct decode_job *job = calloc(1, sizeof *job);

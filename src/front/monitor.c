@@ -158,6 +158,16 @@ static void append_first_model(struct buf *out, const struct api *api)
                          "\"worker\":{\"healthy\":false,\"status\":\"no_worker\"}");
 }
 
+static void append_fetcher(struct buf *out, const struct fetchers *fetchers)
+{
+    struct fetchers_status f = fetchers_status(fetchers);
+    buf_appendf(out,
+                ",\"fetcher\":{\"running\":%s,\"sandboxed\":%s,\"fetching\":%zu,\"queued\":%zu,"
+                "\"fetched\":%llu,\"failed\":%llu,\"restarts\":%u}",
+                bool_text(f.ready), bool_text(f.sandboxed), f.fetching, f.queued,
+                (unsigned long long)f.fetched, (unsigned long long)f.failed, f.restarts);
+}
+
 void monitor_admin_status(void *context, struct http_conn *conn, struct http_request *request)
 {
     const struct api *api = context;
@@ -179,6 +189,7 @@ void monitor_admin_status(void *context, struct http_conn *conn, struct http_req
                 ",\"decoders\":{\"processes\":%u,\"ready\":%u,\"sandboxed\":%s,\"queued\":%zu,"
                 "\"restarts\":%u}",
                 d.processes, d.ready, bool_text(d.sandboxed), d.queued, d.restarts);
+    append_fetcher(&out, api->fetchers);
     buf_append_text(&out, ",\"models\":[");
     for (size_t i = 0; i < workers_count(api->workers); i++) {
         struct worker_status w = workers_status(api->workers, i);

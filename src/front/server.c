@@ -50,6 +50,7 @@ static void close_all(struct server *s)
     http_server_close(s->api.admin_server);
     s->api.public_server = s->api.admin_server = NULL;
     decoders_close(s->api.decoders);
+    fetchers_close(s->api.fetchers);
     workers_close(s->api.workers);
     chats_stop(s->api.chats);
     log_pipe_stop(s->log_pipe);
@@ -138,6 +139,26 @@ static int open_ports(struct server *s, struct vlmd_error *err)
     return 0;
 }
 
+static int open_fetchers(struct server *s, struct vlmd_error *err)
+{
+    const struct config *config = s->config;
+    char blocks[CONFIG_BLOCKS_BYTES];
+    if (config_join(&config->fetch_block, blocks, sizeof blocks) < 0)
+        return err_set(err, VLMD_TOO_LARGE, "--fetch-block", "the list of networks is too long");
+    struct fetchers_options options = {
+        .program = config->fetcher_program ? config->fetcher_program : child_own_program(),
+        .ports = config->fetch ? config->fetch_ports : "",
+        .blocks = blocks,
+        .redirects = (unsigned)config->fetch_redirects,
+        .seconds = (unsigned)config->fetch_seconds,
+        .folders = config->image_dir.items,
+        .n_folders = config->image_dir.n,
+        .sandbox = config->sandbox,
+    };
+    s->api.fetchers = fetchers_open(&s->loop, &options, err);
+    return s->api.fetchers ? 0 : -1;
+}
+
 static int open_children(struct server *s, const struct model *models, size_t n_models,
                          struct vlmd_error *err)
 {
@@ -150,6 +171,8 @@ static int open_children(struct server *s, const struct model *models, size_t n_
     };
     s->api.decoders = decoders_open(&s->loop, &decoders, err);
     if (!s->api.decoders)
+        return -1;
+    if (open_fetchers(s, err) < 0)
         return -1;
     struct workers_options workers = {
         .program = config->worker_program ? config->worker_program : child_own_program(),
@@ -184,7 +207,9 @@ static struct chats_options chats_options(const struct server *s)
         .max_requests = (unsigned)s->config->max_requests,
         .queue = queue_limits(s->config),
         .limits = {.max_images = (size_t)s->config->max_images,
-                   .max_image_bytes = (size_t)s->config->max_image_bytes},
+                   .max_image_bytes = (size_t)s->config->max_image_bytes,
+                   .urls = s->config->fetch,
+                   .files = s->config->image_dir.n > 0},
         .limit_side = (int32_t)s->config->max_image_side,
         .limit_pixels = (uint64_t)s->config->max_image_pixels,
         .max_side = (int32_t)s->config->vision_max_dimension,
@@ -196,7 +221,7 @@ static struct chats_options chats_options(const struct server *s)
 static int open_chats(struct server *s, struct vlmd_error *err)
 {
     struct chats_options options = chats_options(s);
-    s->api.chats = chats_open(&s->loop, &options, s->api.workers, s->api.decoders);
+    s->api.chats = chats_open(&s->loop, &options, s->api.workers, s->api.decoders, s->api.fetchers);
     return s->api.chats ? 0 : err_no_memory(err, sizeof options);
 }
 

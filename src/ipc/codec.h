@@ -10,7 +10,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-#define IPC_VERSION    2
+#define IPC_VERSION    3
 #define IPC_MAX_IMAGES 64
 #define IPC_MAX_STOPS  16
 #define IPC_MAX_SIDE   65535
@@ -27,7 +27,8 @@ enum ipc_role {
     IPC_BY_FRONT = 1,
     IPC_BY_WORKER = 2,
     IPC_BY_DECODER = 4,
-    IPC_BY_CHILD = IPC_BY_WORKER | IPC_BY_DECODER,
+    IPC_BY_FETCHER = 8,
+    IPC_BY_CHILD = IPC_BY_WORKER | IPC_BY_DECODER | IPC_BY_FETCHER,
 };
 
 /* A conversation's state is the same at both ends: it moves with the child's messages only. */

@@ -57,6 +57,23 @@ int shared_memory_fix_size(int fd, size_t size, struct vlmd_error *err)
     return check_size(fd, size, true, err);
 }
 
+int shared_memory_seal(int fd, size_t size, struct vlmd_error *err)
+{
+#ifdef F_ADD_SEALS
+    if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+        return err_errno(err, NULL, "cannot seal shared memory");
+#endif
+    return check_size(fd, size, true, err);
+}
+
+/* A reader's mapping is private where memory can be sealed: kernels before 6.7 take a shared one
+ * for one that may become writable, and refuse it. The pages are the same. */
+#ifdef F_ADD_SEALS
+#define MAP_FOR_READING MAP_PRIVATE
+#else
+#define MAP_FOR_READING MAP_SHARED
+#endif
+
 static int map(int fd, size_t size, int protection, struct shared_map *out, struct vlmd_error *err)
 {
     *out = (struct shared_map){0};
@@ -64,7 +81,8 @@ static int map(int fd, size_t size, int protection, struct shared_map *out, stru
         return 0;
     if (check_size(fd, size, false, err) < 0)
         return -1;
-    void *data = mmap(NULL, size, protection, MAP_SHARED, fd, 0);
+    void *data =
+        mmap(NULL, size, protection, protection == PROT_READ ? MAP_FOR_READING : MAP_SHARED, fd, 0);
     if (data == MAP_FAILED)
         return err_errno(err, NULL, "cannot map %zu bytes of shared memory", size);
     *out = (struct shared_map){data, size};

@@ -17,6 +17,8 @@ int shared_memory_create(size_t size, struct vlmd_error *err);
 /* Checks that received memory has exactly `size` bytes and fixes that size for ever, where the
  * platform can, so that no other process can cut it off under a reader. */
 int shared_memory_fix_size(int fd, size_t size, struct vlmd_error *err);
+/* The same, and fixes its contents too: nobody may have it mapped for writing any more. */
+int shared_memory_seal(int fd, size_t size, struct vlmd_error *err);
 /* Maps the first `size` bytes, checking that they exist. The descriptor stays the caller's and may
  * be closed at once. */
 int shared_memory_map_read(int fd, size_t size, struct shared_map *map, struct vlmd_error *err);

@@ -13,7 +13,7 @@ def programs():
     if not PROGRAM.exists():
         pytest.exit(f"{PROGRAM} is missing: run make first", 1)
     if PROGRAM == ROOT / "build" / "vlmd":
-        subprocess.run(["make", "-s", "build/fake_worker"], cwd=ROOT, check=True)
+        subprocess.run(["make", "-s", "build/fake_worker", "build/test_fetcher"], cwd=ROOT, check=True)
     assert FAKE_WORKER.exists(), f"{FAKE_WORKER} is missing: make {FAKE_WORKER}"
 
 
