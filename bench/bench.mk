@@ -11,6 +11,11 @@ $(B)/bench/measure.o: bench/measure.c bench/measure.h
 $(BENCH_PROGRAMS): $(B)/bench/%: bench/%.c $(B)/bench/measure.o $(call archives_of,backend/cpu)
 	$(CC) $(ALL_CFLAGS) -Ibench $< $(B)/bench/measure.o -o $@ $(ALL_LDFLAGS) -Wl,--start-group $(call archives_of,backend/cpu) -Wl,--end-group $(call libs_of,backend/cpu) -lm
 
+# make build/bench/image_decode: a picture's way through the decoder; tools/image_peer.py times Pillow on the same (docs/IMAGES.md).
+$(B)/bench/image_decode: bench/image_decode.c $(call archives_of,media)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(call pkg_cflags,media) $< -o $@ $(ALL_LDFLAGS) $(call link_group,$(call archives_of,media)) $(call libs_of,media) -lm
+
 .PHONY: bench
 bench: $(BENCH_PROGRAMS)
 	$(B)/bench/bandwidth

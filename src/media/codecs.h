@@ -20,12 +20,22 @@ int png_probe(struct bytes in, struct media_info *info, struct vlmd_error *err);
 int gif_probe(struct bytes in, struct media_info *info, struct vlmd_error *err);
 int webp_probe(struct bytes in, struct media_info *info, struct vlmd_error *err);
 
-/* Each fills out->rgb, which has room for stored_height x stored_width x 3 bytes (out->info is
- * set), and adds to out->changes. */
-int jpeg_decode(struct bytes in, struct picture *out, struct vlmd_error *err);
+/* Each fills out->rgb with stored_height x stored_width x 3 bytes (out->info is set), and adds to
+ * out->changes. There is room for 4 bytes a pixel, so that transparent pixels need no memory of
+ * their own. */
 int png_decode(struct bytes in, struct picture *out, struct vlmd_error *err);
 int gif_decode(struct bytes in, struct picture *out, struct vlmd_error *err);
 int webp_decode(struct bytes in, struct picture *out, struct vlmd_error *err);
+
+/* Where a codec that gives row after row puts them. */
+struct rows {
+    uint8_t *(*next)(void *context); /* memory for the next row: stored_width x 3 bytes */
+    void (*take)(void *context);     /* it is written */
+    void *context;
+};
+
+/* Gives stored_height rows and adds to *changes. */
+int jpeg_read(struct bytes in, const struct rows *rows, unsigned *changes, struct vlmd_error *err);
 
 /* `channel` over white at this alpha, rounded to nearest: Pillow's paste() with a mask. */
 static inline uint8_t over_white(uint8_t channel, uint8_t alpha)
@@ -34,5 +44,6 @@ static inline uint8_t over_white(uint8_t channel, uint8_t alpha)
     return (uint8_t)(((sum >> 8) + sum) >> 8);
 }
 
-/* n pixels of RGBA to RGB over white. Returns MEDIA_FLATTENED if any was not opaque, else 0. */
+/* n pixels of RGBA to RGB over white, which may be the same memory. Returns MEDIA_FLATTENED if any
+ * was not opaque, else 0. */
 unsigned rgba_over_white(const uint8_t *rgba, size_t n, uint8_t *rgb);

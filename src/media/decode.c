@@ -7,6 +7,7 @@
 #include "base/image_limits.h"
 #include "media/codecs.h"
 #include "media/orient.h"
+#include "media/resize.h"
 
 static const struct media_limits defaults = {
     .bytes = IMAGE_MAX_BYTES,
@@ -19,14 +20,17 @@ struct codec {
     const char *name;
     int (*probe)(struct bytes in, struct media_info *info, struct vlmd_error *err);
     int (*decode)(struct bytes in, struct picture *out, struct vlmd_error *err);
+    /* Instead of decode, for codecs that give one row after the other. */
+    int (*read)(struct bytes in, const struct rows *rows, unsigned *changes,
+                struct vlmd_error *err);
 };
 
 static const struct codec codecs[] = {
-    [MEDIA_UNKNOWN] = {"unknown", NULL, NULL},
-    [MEDIA_JPEG] = {"image/jpeg", jpeg_probe, jpeg_decode},
-    [MEDIA_PNG] = {"image/png", png_probe, png_decode},
-    [MEDIA_GIF] = {"image/gif", gif_probe, gif_decode},
-    [MEDIA_WEBP] = {"image/webp", webp_probe, webp_decode},
+    [MEDIA_UNKNOWN] = {"unknown", NULL, NULL, NULL},
+    [MEDIA_JPEG] = {"image/jpeg", jpeg_probe, NULL, jpeg_read},
+    [MEDIA_PNG] = {"image/png", png_probe, png_decode, NULL},
+    [MEDIA_GIF] = {"image/gif", gif_probe, gif_decode, NULL},
+    [MEDIA_WEBP] = {"image/webp", webp_probe, webp_decode, NULL},
 };
 
 /* First bytes, and what they announce. */
@@ -151,29 +155,98 @@ int media_probe(const uint8_t *bytes, size_t len, const struct media_limits *lim
     return check_size(info, &l, err);
 }
 
+/* ---- pixels */
+
+/* Rows into a picture's own memory. */
+struct filling {
+    uint8_t *at;
+    size_t stride;
+};
+
+static uint8_t *filling_next(void *context)
+{
+    return ((struct filling *)context)->at;
+}
+
+static void filling_take(void *context)
+{
+    struct filling *f = context;
+    f->at += f->stride;
+}
+
+/* Rows into a resizer. */
+static uint8_t *resizing_next(void *context)
+{
+    return resizer_row(context);
+}
+
+static void resizing_take(void *context)
+{
+    resizer_take(context);
+}
+
+/* Decodes as the file has it: out->info is set, width and height are not. */
+static int decode_stored(struct bytes in, struct picture *out, struct vlmd_error *err)
+{
+    const struct codec *codec = &codecs[out->info.format];
+    size_t size;
+    if (!checked_mul3((size_t)out->info.width, (size_t)out->info.height, codec->read ? 3 : 4,
+                      &size))
+        return err_set(err, VLMD_TOO_LARGE, NULL, "the picture is larger than memory can be");
+    out->rgb = malloc(size);
+    if (!out->rgb)
+        return err_no_memory(err, size);
+    if (!codec->read)
+        return codec->decode(in, out, err);
+    struct filling filling = {out->rgb, (size_t)out->info.stored_width * 3};
+    struct rows rows = {filling_next, filling_take, &filling};
+    return codec->read(in, &rows, &out->changes, err);
+}
+
 int media_decode(const uint8_t *bytes, size_t len, const struct media_limits *limits,
                  struct picture *out, struct vlmd_error *err)
 {
     struct bytes in = {bytes, len};
     *out = (struct picture){0};
-    if (media_probe(bytes, len, limits, &out->info, err) < 0)
-        goto fail;
-    size_t size;
-    if (!checked_mul3((size_t)out->info.width, (size_t)out->info.height, 3, &size)) {
-        err_set(err, VLMD_TOO_LARGE, NULL, "the picture is larger than memory can be");
-        goto fail;
+    if (media_probe(bytes, len, limits, &out->info, err) < 0 || decode_stored(in, out, err) < 0 ||
+        orient_apply(out, err) < 0) {
+        picture_free(out);
+        return -1;
     }
-    out->rgb = malloc(size);
-    if (!out->rgb) {
-        err_no_memory(err, size);
-        goto fail;
-    }
-    if (codecs[out->info.format].decode(in, out, err) < 0 || orient_apply(out, err) < 0)
-        goto fail;
     return 0;
-fail:
-    picture_free(out);
-    return -1;
+}
+
+/* By way of the whole picture, and upright row by row. */
+static int resize_stored(struct bytes in, const struct media_info *info, struct resizer *resizer,
+                         unsigned *changes, struct vlmd_error *err)
+{
+    struct picture stored = {.info = *info};
+    int status = decode_stored(in, &stored, err);
+    for (int32_t y = 0; status == 0 && y < info->height; y++) {
+        orient_row(stored.rgb, info, y, resizer_row(resizer));
+        resizer_take(resizer);
+    }
+    *changes = stored.changes | (info->orientation == 1 ? 0 : MEDIA_ORIENTED);
+    picture_free(&stored);
+    return status;
+}
+
+int media_decode_resized(const uint8_t *bytes, size_t len, const struct media_info *info,
+                         int32_t width, int32_t height, uint8_t *out, unsigned *changes,
+                         struct vlmd_error *err)
+{
+    const struct codec *codec = &codecs[info->format];
+    struct bytes in = {bytes, len};
+    struct resizer *resizer = resizer_open(info->width, info->height, width, height, out, err);
+    if (!resizer)
+        return -1;
+    struct rows rows = {resizing_next, resizing_take, resizer};
+    *changes = 0;
+    int status = codec->read && info->orientation == 1
+                     ? codec->read(in, &rows, changes, err)
+                     : resize_stored(in, info, resizer, changes, err);
+    resizer_close(resizer);
+    return status;
 }
 
 void picture_free(struct picture *picture)

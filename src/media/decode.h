@@ -69,3 +69,11 @@ int media_probe(const uint8_t *bytes, size_t len, const struct media_limits *lim
 int media_decode(const uint8_t *bytes, size_t len, const struct media_limits *limits,
                  struct picture *out, struct vlmd_error *err);
 void picture_free(struct picture *picture);
+
+/* The same pixels at another size (media/resize.h), upright, into out (height x width x 3 bytes),
+ * of which nothing is to be used on failure. A JPEG that needs no turning passes through row by
+ * row; other pictures are in memory once. `info` is what media_probe said of these bytes; sets
+ * *changes (of enum media_change). */
+int media_decode_resized(const uint8_t *bytes, size_t len, const struct media_info *info,
+                         int32_t width, int32_t height, uint8_t *out, unsigned *changes,
+                         struct vlmd_error *err);

@@ -25,6 +25,8 @@ struct reader {
     struct jpeg_progress_mgr progress;
     jmp_buf failed;
     const char *reason; /* when it is ours and not the library's */
+    bool has_exif;
+    int32_t orientation; /* of the first EXIF marker */
 };
 
 static struct reader *reader_of(j_common_ptr jpeg)
@@ -74,6 +76,28 @@ static void source_skip(j_decompress_ptr jpeg, long n)
     s->bytes_in_buffer -= step;
 }
 
+/* One APP1 marker behind its two bytes. The library would keep them all in a list and go through it
+ * for each new one, which takes minutes for files that are made of them. */
+static boolean on_app1(j_decompress_ptr jpeg)
+{
+    struct reader *r = reader_of((j_common_ptr)jpeg);
+    struct jpeg_source_mgr *s = jpeg->src;
+    const uint8_t *bytes = s->next_input_byte;
+    if (s->bytes_in_buffer < 2)
+        return FALSE;
+    size_t len = (size_t)bytes[0] << 8 | bytes[1];
+    len = len < 2 ? 2 : len;
+    if (s->bytes_in_buffer < len)
+        return FALSE;
+    if (!r->has_exif && len >= 8 && memcmp(bytes + 2, "Exif\0\0", 6) == 0) {
+        r->has_exif = true;
+        r->orientation = orient_from_exif(bytes + 2, len - 2);
+    }
+    s->next_input_byte += len;
+    s->bytes_in_buffer -= len;
+    return TRUE;
+}
+
 /* To be called behind setjmp(r->failed). */
 static void begin(struct reader *r, struct bytes in)
 {
@@ -111,26 +135,16 @@ static int damaged(struct reader *r, struct vlmd_error *err)
                    "the JPEG cannot be decoded: %s", r->reason ? r->reason : text);
 }
 
-/* The first EXIF marker's orientation. */
-static int32_t find_orientation(const struct reader *r)
-{
-    for (jpeg_saved_marker_ptr m = r->jpeg.marker_list; m; m = m->next) {
-        if (m->data_length >= 6 && memcmp(m->data, "Exif\0\0", 6) == 0)
-            return orient_from_exif(m->data, m->data_length);
-    }
-    return 1;
-}
-
 static int read_header(struct reader *r, struct bytes in, struct media_info *info,
                        struct vlmd_error *err)
 {
     begin(r, in);
-    jpeg_save_markers(&r->jpeg, JPEG_APP0 + 1, 0xFFFF);
+    jpeg_set_marker_processor(&r->jpeg, JPEG_APP0 + 1, on_app1);
     if (jpeg_read_header(&r->jpeg, TRUE) != JPEG_HEADER_OK)
         return cut_short(err);
     info->stored_width = (int32_t)r->jpeg.image_width;
     info->stored_height = (int32_t)r->jpeg.image_height;
-    info->orientation = find_orientation(r);
+    info->orientation = r->has_exif ? r->orientation : 1;
     return 0;
 }
 
@@ -159,7 +173,8 @@ static void cmyk_to_rgb(const uint8_t *cmyk, int32_t n, uint8_t *rgb)
     }
 }
 
-static int read_rows(struct reader *r, struct picture *out, struct vlmd_error *err)
+static int read_rows(struct reader *r, const struct rows *rows, unsigned *changes,
+                     struct vlmd_error *err)
 {
     struct jpeg_decompress_struct *jpeg = &r->jpeg;
     bool inks = jpeg->num_components == 4;
@@ -174,19 +189,20 @@ static int read_rows(struct reader *r, struct picture *out, struct vlmd_error *e
     if (inks)
         cmyk = jpeg->mem->alloc_sarray((j_common_ptr)jpeg, JPOOL_IMAGE, jpeg->output_width * 4, 1);
     while (jpeg->output_scanline < jpeg->output_height) {
-        uint8_t *row = out->rgb + (size_t)jpeg->output_scanline * (size_t)width * 3;
+        uint8_t *row = rows->next(rows->context);
         if (jpeg_read_scanlines(jpeg, inks ? cmyk : &row, 1) != 1)
             return cut_short(err);
         if (inks)
             cmyk_to_rgb(cmyk[0], width, row);
+        rows->take(rows->context);
     }
     if (!jpeg_finish_decompress(jpeg))
         return cut_short(err);
-    out->changes |= inks ? MEDIA_FROM_CMYK : 0;
+    *changes |= inks ? MEDIA_FROM_CMYK : 0;
     return 0;
 }
 
-int jpeg_decode(struct bytes in, struct picture *out, struct vlmd_error *err)
+int jpeg_read(struct bytes in, const struct rows *rows, unsigned *changes, struct vlmd_error *err)
 {
     struct reader r = {0};
     struct media_info again;
@@ -194,7 +210,7 @@ int jpeg_decode(struct bytes in, struct picture *out, struct vlmd_error *err)
     if (setjmp(r.failed))
         result = damaged(&r, err);
     else if ((result = read_header(&r, in, &again, err)) == 0)
-        result = read_rows(&r, out, err);
+        result = read_rows(&r, rows, changes, err);
     jpeg_destroy_decompress(&r.jpeg);
     return result;
 }

@@ -1,12 +1,10 @@
 /* PNG through libspng, which gets to see only the chunks that make pixels: no compressed text, no
  * profile and no unknown chunk reaches a decompressor or an allocator. gAMA and iCCP are not
  * applied, as in Pillow. */
-#include <stdlib.h>
 #include <string.h>
 
 #include <spng.h>
 
-#include "base/checked.h"
 #include "media/codecs.h"
 #include "media/orient.h"
 
@@ -135,18 +133,6 @@ static int damaged(int status, struct vlmd_error *err)
     return err_set(err, VLMD_INVALID, NULL, "the PNG cannot be decoded: %s", spng_strerror(status));
 }
 
-static uint8_t *allocate(const struct picture *out, size_t per_pixel, size_t *size,
-                         struct vlmd_error *err)
-{
-    if (!checked_mul3((size_t)out->info.stored_width, (size_t)out->info.stored_height, per_pixel,
-                      size))
-        *size = SIZE_MAX;
-    uint8_t *memory = malloc(*size);
-    if (!memory)
-        err_no_memory(err, *size);
-    return memory;
-}
-
 static size_t pixels_of(const struct picture *out)
 {
     return (size_t)out->info.stored_width * (size_t)out->info.stored_height;
@@ -160,14 +146,10 @@ static int decode_opaque(spng_ctx *png, struct picture *out, struct vlmd_error *
 
 static int decode_alpha(spng_ctx *png, struct picture *out, struct vlmd_error *err)
 {
-    size_t size;
-    uint8_t *rgba = allocate(out, 4, &size, err);
-    if (!rgba)
-        return -1;
-    int status = spng_decode_image(png, rgba, size, SPNG_FMT_RGBA8, SPNG_DECODE_TRNS);
+    int status =
+        spng_decode_image(png, out->rgb, pixels_of(out) * 4, SPNG_FMT_RGBA8, SPNG_DECODE_TRNS);
     if (status == 0)
-        out->changes |= rgba_over_white(rgba, pixels_of(out), out->rgb);
-    free(rgba);
+        out->changes |= rgba_over_white(out->rgb, pixels_of(out), out->rgb);
     return status ? damaged(status, err) : 0;
 }
 
@@ -176,19 +158,16 @@ static int decode_alpha(spng_ctx *png, struct picture *out, struct vlmd_error *e
 static int decode_grey16(spng_ctx *png, int32_t transparent, struct picture *out,
                          struct vlmd_error *err)
 {
-    size_t size;
-    uint8_t *raw = allocate(out, 2, &size, err);
-    if (!raw)
-        return -1;
-    int status = spng_decode_image(png, raw, size, SPNG_FMT_RAW, 0);
-    for (size_t i = 0; status == 0 && i < pixels_of(out); i++) {
+    const uint8_t *raw = out->rgb;
+    int status = spng_decode_image(png, out->rgb, pixels_of(out) * 2, SPNG_FMT_RAW, 0);
+    /* From the end on, three bytes do not run over the two that are still to be read. */
+    for (size_t i = pixels_of(out); status == 0 && i-- > 0;) {
         int32_t grey = raw[2 * i] << 8 | raw[2 * i + 1];
         bool opaque = grey != transparent;
         out->changes |= opaque ? 0 : MEDIA_FLATTENED;
         out->changes |= opaque && grey > 255 ? MEDIA_CLIPPED : 0;
         memset(out->rgb + 3 * i, opaque && grey < 255 ? grey : 255, 3);
     }
-    free(raw);
     return status ? damaged(status, err) : 0;
 }
 

@@ -1,6 +1,5 @@
 /* WebP through libwebp: lossy, lossless, with alpha, and the first frame of an animation, which the
  * demultiplexer finds. Transparency and what the frame leaves uncovered become white. */
-#include <stdlib.h>
 #include <string.h>
 
 #include <webp/decode.h>
@@ -62,28 +61,18 @@ static int decode_opaque(const WebPIterator *frame, struct picture *out, struct 
     return 0;
 }
 
+/* Decodes onto a canvas of transparent pixels in the same memory. */
 static int decode_over_white(const WebPIterator *frame, struct picture *out, struct vlmd_error *err)
 {
-    size_t stride = (size_t)frame->width * 4;
-    size_t size = stride * (size_t)frame->height;
-    uint8_t *rgba = malloc(size);
-    if (!rgba)
-        return err_no_memory(err, size);
-    if (!WebPDecodeRGBAInto(frame->fragment.bytes, frame->fragment.size, rgba, size, (int)stride)) {
-        free(rgba);
+    size_t stride = (size_t)out->info.stored_width * 4;
+    size_t size = stride * (size_t)out->info.stored_height;
+    size_t at = (size_t)frame->y_offset * stride + (size_t)frame->x_offset * 4;
+    if (!covers(frame, out))
+        memset(out->rgb, 0, size);
+    if (!WebPDecodeRGBAInto(frame->fragment.bytes, frame->fragment.size, out->rgb + at, size - at,
+                            (int)stride))
         return damaged(err);
-    }
-    size_t width = (size_t)out->info.stored_width;
-    if (!covers(frame, out)) {
-        memset(out->rgb, 255, width * (size_t)out->info.stored_height * 3);
-        out->changes |= MEDIA_FLATTENED;
-    }
-    for (int y = 0; y < frame->height; y++) {
-        size_t at = (size_t)(frame->y_offset + y) * width + (size_t)frame->x_offset;
-        out->changes |=
-            rgba_over_white(rgba + (size_t)y * stride, (size_t)frame->width, out->rgb + at * 3);
-    }
-    free(rgba);
+    out->changes |= rgba_over_white(out->rgb, size / 4, out->rgb);
     return 0;
 }
 

@@ -11,7 +11,6 @@
 #include "ipc/channel.h"
 #include "ipc/shared_memory.h"
 #include "media/decode.h"
-#include "media/resize.h"
 #include "media/sandbox.h"
 
 _Static_assert((int)MEDIA_ORIENTED == IPC_CHANGE_ORIENTED &&
@@ -28,33 +27,6 @@ static struct ipc_string short_name(enum media_format format)
     const char *type = media_format_name(format);
     const char *slash = strchr(type, '/');
     return ipc_string(slash ? slash + 1 : type);
-}
-
-/* Resizes the picture into new shared memory and fills image; its descriptor is the caller's. */
-static int resize_to_shared(const struct picture *picture, struct ipc_image *image,
-                            struct vlmd_error *err)
-{
-    size_t bytes;
-    struct shared_map map;
-    if (!checked_mul3((size_t)image->width, (size_t)image->height, 3, &bytes))
-        return err_set(err, VLMD_TOO_LARGE, NULL, "the resized image is too large");
-    int fd = shared_memory_create(bytes, err);
-    if (fd < 0)
-        return -1;
-    if (shared_memory_map_write(fd, bytes, &map, err) < 0) {
-        close(fd);
-        return -1;
-    }
-    int status = media_resize(picture, image->width, image->height, map.data, err);
-    if (status == 0 && hash_sha256(map.data, bytes, image->sha256.bytes) < 0)
-        status = err_no_memory(err, bytes);
-    shared_memory_unmap(&map);
-    if (status < 0) {
-        close(fd);
-        return -1;
-    }
-    image->rgb = fd;
-    return 0;
 }
 
 static struct media_limits limits_of(const struct ipc_decode *order)
@@ -78,67 +50,84 @@ static int plan(const struct ipc_decode *order, int32_t width, int32_t height, i
     return smart_resize(height, width, order->factor, least, most, out_height, out_width, err);
 }
 
-static int decode(const struct ipc_decode *order, struct picture *picture, struct vlmd_error *err)
+/* Decodes into new shared memory of the image's size; its descriptor is the caller's. */
+static int decode_to_shared(const struct shared_map *encoded, const struct media_info *info,
+                            struct ipc_image *image, unsigned *changes, struct vlmd_error *err)
 {
-    struct media_limits limits = limits_of(order);
+    size_t bytes;
     struct shared_map map;
-    if (shared_memory_map_read(order->encoded, (size_t)order->n_bytes, &map, err) < 0)
+    if (!checked_mul3((size_t)image->width, (size_t)image->height, 3, &bytes))
+        return err_set(err, VLMD_TOO_LARGE, NULL, "the resized image is too large");
+    int fd = shared_memory_create(bytes, err);
+    if (fd < 0)
         return -1;
-    int status = media_decode(map.data, map.size, &limits, picture, err);
+    if (shared_memory_map_write(fd, bytes, &map, err) < 0) {
+        close(fd);
+        return -1;
+    }
+    int status = media_decode_resized(encoded->data, encoded->size, info, image->width,
+                                      image->height, map.data, changes, err);
+    if (status == 0 && hash_sha256(map.data, bytes, image->sha256.bytes) < 0)
+        status = err_no_memory(err, bytes);
     shared_memory_unmap(&map);
-    return status;
-}
-
-static int work(const struct ipc_decode *order, struct ipc_decoded *out, struct vlmd_error *err)
-{
-    struct picture picture = {0};
-    if (decode(order, &picture, err) < 0)
+    if (status < 0) {
+        close(fd);
         return -1;
-    struct ipc_image *image = &out->image;
-    image->orig_width = picture.width;
-    image->orig_height = picture.height;
-    int status = plan(order, picture.width, picture.height, &image->width, &image->height, err);
-    if (status == 0)
-        status = resize_to_shared(&picture, image, err);
-    out->format = short_name(picture.info.format);
-    out->changes = picture.changes;
-    picture_free(&picture);
-    return status;
+    }
+    image->rgb = fd;
+    return 0;
 }
 
-static int probe(const struct ipc_decode *order, struct ipc_probed *out, struct vlmd_error *err)
+/* What the header says, and the size that follows from it. */
+static int probe(const struct ipc_decode *order, const struct shared_map *encoded,
+                 struct media_info *info, struct ipc_image *image, struct vlmd_error *err)
 {
     struct media_limits limits = limits_of(order);
+    if (media_probe(encoded->data, encoded->size, &limits, info, err) < 0)
+        return -1;
+    *image = (struct ipc_image){.orig_width = info->width, .orig_height = info->height, .rgb = -1};
+    return plan(order, info->width, info->height, &image->width, &image->height, err);
+}
+
+/* The answer to an order: PROBED or DECODED. */
+static int work(const struct ipc_decode *order, struct ipc_message *m, struct vlmd_error *err)
+{
     struct media_info info;
-    struct shared_map map;
-    if (shared_memory_map_read(order->encoded, (size_t)order->n_bytes, &map, err) < 0)
+    struct ipc_image image;
+    struct shared_map encoded;
+    unsigned changes = 0;
+    if (shared_memory_map_read(order->encoded, (size_t)order->n_bytes, &encoded, err) < 0)
         return -1;
-    int status = media_probe(map.data, map.size, &limits, &info, err);
-    shared_memory_unmap(&map);
+    int status = probe(order, &encoded, &info, &image, err);
+    if (status == 0 && !order->header_only)
+        status = decode_to_shared(&encoded, &info, &image, &changes, err);
+    shared_memory_unmap(&encoded);
     if (status < 0)
         return -1;
-    out->format = short_name(info.format);
-    out->changes = info.orientation == 1 ? 0 : IPC_CHANGE_ORIENTED;
-    out->orig_width = info.width;
-    out->orig_height = info.height;
-    return plan(order, info.width, info.height, &out->width, &out->height, err);
+    if (order->header_only) {
+        m->type = IPC_PROBED;
+        m->probed = (struct ipc_probed){
+            .id = order->id,
+            .format = short_name(info.format),
+            .changes = info.orientation == 1 ? 0 : IPC_CHANGE_ORIENTED,
+            .width = image.width,
+            .height = image.height,
+            .orig_width = image.orig_width,
+            .orig_height = image.orig_height,
+        };
+        return 0;
+    }
+    m->type = IPC_DECODED;
+    m->decoded = (struct ipc_decoded){order->id, short_name(info.format), changes, image};
+    return 0;
 }
 
 static int answer(struct channel *channel, const struct ipc_decode *order, struct vlmd_error *err)
 {
-    struct ipc_message m = {.type = order->header_only ? IPC_PROBED : IPC_DECODED};
+    struct ipc_message m = {0};
     struct vlmd_error why = {0};
-    int status;
-    if (order->header_only) {
-        m.probed.id = order->id;
-        status = probe(order, &m.probed, &why);
-    } else {
-        m.decoded.id = order->id;
-        m.decoded.image.rgb = -1;
-        status = work(order, &m.decoded, &why);
-    }
-    if (status < 0) {
-        m = (struct ipc_message){.type = IPC_DECODE_ERROR};
+    if (work(order, &m, &why) < 0) {
+        m.type = IPC_DECODE_ERROR;
         m.decode_error.id = order->id;
         m.decode_error.code = why.code;
         m.decode_error.field = ipc_string(why.field);

@@ -106,6 +106,18 @@ static struct walk walk_for(int32_t orientation, int64_t width, int64_t height)
     }
 }
 
+void orient_row(const uint8_t *stored, const struct media_info *info, int32_t y, uint8_t *row)
+{
+    struct walk walk = walk_for(info->orientation, info->stored_width, info->stored_height);
+    int64_t at = walk.origin + y * walk.down;
+    if (walk.right == 1) {
+        memcpy(row, stored + at * CHANNELS, (size_t)info->width * CHANNELS);
+        return;
+    }
+    for (int32_t x = 0; x < info->width; x++, at += walk.right, row += CHANNELS)
+        memcpy(row, stored + at * CHANNELS, CHANNELS);
+}
+
 int orient_apply(struct picture *picture, struct vlmd_error *err)
 {
     const struct media_info *info = &picture->info;
@@ -113,17 +125,12 @@ int orient_apply(struct picture *picture, struct vlmd_error *err)
     picture->height = info->height;
     if (info->orientation == 1)
         return 0;
-    size_t bytes = (size_t)info->width * (size_t)info->height * CHANNELS;
+    size_t stride = (size_t)info->width * CHANNELS, bytes = stride * (size_t)info->height;
     uint8_t *upright = malloc(bytes);
     if (!upright)
         return err_no_memory(err, bytes);
-    struct walk walk = walk_for(info->orientation, info->stored_width, info->stored_height);
-    uint8_t *out = upright;
-    for (int32_t y = 0; y < info->height; y++) {
-        int64_t at = walk.origin + y * walk.down;
-        for (int32_t x = 0; x < info->width; x++, at += walk.right, out += CHANNELS)
-            memcpy(out, picture->rgb + at * CHANNELS, CHANNELS);
-    }
+    for (int32_t y = 0; y < info->height; y++)
+        orient_row(picture->rgb, info, y, upright + (size_t)y * stride);
     free(picture->rgb);
     picture->rgb = upright;
     picture->changes |= MEDIA_ORIENTED;

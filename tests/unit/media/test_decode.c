@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include "base/buf.h"
 #include "base/file.h"
@@ -356,6 +357,30 @@ static void test_too_many_scans(void **state)
     free(file.bytes);
 }
 
+/* Two hundred thousand markers before the picture, each of which libjpeg would keep. */
+static void test_many_markers(void **state)
+{
+    (void)state;
+    enum {
+        MARKERS = 200000
+    };
+    struct file file = load("baseline_420.jpg");
+    size_t len = file.len + MARKERS * 4;
+    uint8_t *bytes = malloc(len);
+    assert_non_null(bytes);
+    memcpy(bytes, file.bytes, 2);
+    for (size_t i = 0; i < MARKERS; i++)
+        memcpy(bytes + 2 + 4 * i, "\xFF\xE1\0\2", 4);
+    memcpy(bytes + 2 + 4 * MARKERS, file.bytes + 2, file.len - 2);
+    clock_t began = clock();
+    struct picture picture;
+    assert_int_equal(media_decode(bytes, len, NULL, &picture, NULL), 0);
+    assert_true(clock() - began < 2 * CLOCKS_PER_SEC);
+    picture_free(&picture);
+    free(bytes);
+    free(file.bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -368,6 +393,7 @@ int main(void)
         cmocka_unit_test(test_changes_are_reported),
         cmocka_unit_test(test_exif_is_read_with_care),
         cmocka_unit_test(test_too_many_scans),
+        cmocka_unit_test(test_many_markers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
