@@ -11,12 +11,14 @@
 #include "base/log.h"
 #include "front/api.h"
 #include "front/log_pipe.h"
+#include "front/service.h"
 
 struct server {
     struct config *config;
     const struct config_input *input; /* to read the settings again */
     uv_loop_t loop;
     struct api api;
+    struct service *service; /* who started us, if he wants to hear */
     struct api_port public_port, admin_port;
     uv_signal_t interrupt, terminate, hangup;
     uv_timer_t drain;
@@ -58,6 +60,7 @@ static void close_all(struct server *s)
     uv_close((uv_handle_t *)&s->terminate, NULL);
     uv_close((uv_handle_t *)&s->hangup, NULL);
     uv_close((uv_handle_t *)&s->drain, NULL);
+    service_close(s->service);
 }
 
 static void on_drain(uv_timer_t *timer)
@@ -81,6 +84,7 @@ static void on_signal(uv_signal_t *handle, int number)
         return;
     }
     s->draining = true;
+    service_tell(s->service, "STOPPING=1\nSTATUS=finishing the running requests");
     log_write(LOG_INFO, "%s: no new connections; %u requests are running",
               number == SIGINT ? "SIGINT" : "SIGTERM", chats_running(s->api.chats));
     http_server_drain(s->api.public_server);
@@ -105,9 +109,11 @@ static void on_workers_change(void *context)
 static int open_ports(struct server *s, struct vlmd_error *err)
 {
     const struct config *config = s->config;
+    struct service_sockets passed = service_take_sockets();
     struct http_options options = {
         .host = config->host,
         .port = (int)config->port,
+        .inherited = passed.api,
         .limits = {.target_bytes = 8192,
                    .head_bytes = 16384,
                    .fields = 100,
@@ -129,6 +135,7 @@ static int open_ports(struct server *s, struct vlmd_error *err)
     s->public_port.door.loopback = http_server_on_loopback(s->api.public_server);
     options.host = "127.0.0.1";
     options.port = (int)s->config->admin_port;
+    options.inherited = passed.admin;
     options.limits.body_bytes = 1u << 20;
     options.max_connections = 100;
     handler = api_handler(&s->admin_port);
@@ -357,7 +364,9 @@ int server_run(struct config *config, const struct config_input *input, const st
     s->public_port = api_public_port(&s->api);
     s->admin_port = api_admin_port(&s->api);
     watch_signals(s);
+    s->service = service_open(&s->loop);
     if (open_all(s, models, n_models, &err) == 0) {
+        service_tell(s->service, "READY=1\nSTATUS=serving");
         log_write(LOG_INFO, "listening on http://%s:%d, admin on http://127.0.0.1:%d", config->host,
                   http_server_port(s->api.public_server), http_server_port(s->api.admin_server));
     } else {
