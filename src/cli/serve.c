@@ -56,6 +56,17 @@ static void show_notes(const struct config *config)
     buf_free(&text);
 }
 
+/* The search for models reads the environment, as every program of that cache does; what has
+ * precedence over it is put there. */
+static int say_cache(const struct config *config, struct vlmd_error *err)
+{
+    const char *said = getenv("HF_HOME");
+    if (!config->hf_home || (said && strcmp(said, config->hf_home) == 0))
+        return 0;
+    unsetenv("HF_HUB_CACHE");
+    return setenv("HF_HOME", config->hf_home, 1) == 0 ? 0 : err_no_memory(err, 4096);
+}
+
 static int find_models(const struct config *config, struct model models[CONFIG_LIST_MAX], size_t *n,
                        struct vlmd_error *err)
 {
@@ -107,7 +118,7 @@ int command_serve(int argc, char **argv)
         status = command_misused("serve", err.text);
         goto out;
     }
-    if (find_models(&config, models, &n, &err) < 0) {
+    if (say_cache(&config, &err) < 0 || find_models(&config, models, &n, &err) < 0) {
         fprintf(stderr, "vlmd serve: %s\n", err.text);
         status = 1;
         goto out;

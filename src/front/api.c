@@ -115,6 +115,7 @@ static const struct route admin_routes[] = {
     {"GET", "/admin/health", monitor_admin_health},
     {"GET", "/admin/status", monitor_admin_status},
     {"GET", "/admin/metrics", monitor_admin_metrics},
+    {"GET", "/admin/queue", monitor_admin_queue},
     {"GET", "/metrics", monitor_metrics},
 };
 

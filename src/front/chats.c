@@ -15,6 +15,7 @@
 #include "front/chat_text.h"
 #include "front/errors.h"
 #include "front/estimate.h"
+#include "front/queue_text.h"
 #include "front/random_id.h"
 #include "front/receipt.h"
 
@@ -50,7 +51,7 @@ struct chat {
 
     uint64_t pixel_budget, pixels; /* of images; 0: without end */
     struct admission_ticket ticket;
-    char waited[64]; /* header fields, of an answer that had to wait for its turn */
+    char waited[80]; /* header fields, of an answer that had to wait for its turn */
 
     struct chat_fetch fetch;
     struct worker_wait wait;
@@ -572,38 +573,23 @@ static void fetch_images(struct chat *c)
 static void on_turn(void *context)
 {
     struct chat *c = context;
-    if (c->ticket.queue.position > 0)
-        snprintf(c->waited, sizeof c->waited, "X-Queue-Wait-Ms: %llu\r\nX-Queue-Position: %u\r\n",
-                 (unsigned long long)admission_waited(c->owner->admission, &c->ticket),
-                 c->ticket.queue.position);
+    queue_text_waited(c->waited, c->owner->admission, &c->ticket);
     fetch_images(c);
 }
 
 static void on_late(void *context, bool working)
 {
     struct chat *c = context;
-    struct admission *queue = c->owner->admission;
-    unsigned long long waited = admission_waited(queue, &c->ticket);
-    char text[128], more[160];
-    if (working) {
-        struct api_error error =
-            errors_from_status(504, "the request took too long and was given up");
-        refuse(c, &error, NULL);
-        return;
-    }
-    metrics_add(c->owner->options.metrics, METRICS_QUEUE_TIMEOUTS, 1);
-    snprintf(text, sizeof text, "the request waited %llu ms for its turn and was given up", waited);
-    snprintf(more, sizeof more,
-             "Retry-After: %u\r\nX-Queue-Wait-Ms: %llu\r\nX-Queue-Position: %u\r\n",
-             admission_retry_after(queue), waited, c->ticket.queue.position);
-    struct api_error error = errors_from_status(503, text);
-    error.code = "queue_timeout";
-    refuse(c, &error, more);
+    struct queue_refusal late;
+    if (!working)
+        metrics_add(c->owner->options.metrics, METRICS_QUEUE_TIMEOUTS, 1);
+    queue_text_late(&late, c->owner->admission, &c->ticket, working);
+    refuse(c, &late.error, late.fields);
 }
 
 static void enter_queue(struct chat *c)
 {
-    char more[64];
+    struct queue_refusal full;
     c->ticket.context = c;
     c->ticket.on_turn = on_turn;
     c->ticket.on_late = on_late;
@@ -613,11 +599,8 @@ static void enter_queue(struct chat *c)
     if (state != QUEUE_OUT)
         return;
     metrics_add(c->owner->options.metrics, METRICS_QUEUE_REFUSED, 1);
-    snprintf(more, sizeof more, "Retry-After: %u\r\n", admission_retry_after(c->owner->admission));
-    struct api_error error =
-        errors_from_status(503, "too many requests are waiting; try again later");
-    error.code = "queue_full";
-    refuse(c, &error, more);
+    queue_text_full(&full, c->owner->admission);
+    refuse(c, &full.error, full.fields);
 }
 
 /* ---- parsing */

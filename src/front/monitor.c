@@ -9,6 +9,7 @@
 #include "base/version.h"
 #include "front/errors.h"
 #include "front/process.h"
+#include "front/queue_text.h"
 
 #define GIB (1024.0 * 1024.0 * 1024.0)
 
@@ -201,6 +202,20 @@ void monitor_admin_status(void *context, struct http_conn *conn, struct http_req
     respond_json(conn, 200, &out);
 }
 
+static void append_queue(struct buf *out, const struct api *api)
+{
+    struct queue_counts counts = chats_queue(api->chats);
+    queue_text_append_json(out, &counts);
+}
+
+void monitor_admin_queue(void *context, struct http_conn *conn, struct http_request *request)
+{
+    struct buf out = {0};
+    (void)request;
+    append_queue(&out, context);
+    respond_json(conn, 200, &out);
+}
+
 void monitor_admin_metrics(void *context, struct http_conn *conn, struct http_request *request)
 {
     const struct api *api = context;
@@ -227,9 +242,12 @@ void monitor_admin_metrics(void *context, struct http_conn *conn, struct http_re
     unsigned running = chats_running(api->chats), most = chats_most(api->chats);
     buf_appendf(&out,
                 ",\"queue\":{\"max_depth\":%u,\"active_requests\":%u,\"available_slots\":%u,"
-                "\"utilization\":%.6f}}",
+                "\"utilization\":%.6f}",
                 most, running, running < most ? most - running : 0,
                 most > 0 ? (double)running / (double)most : 0.0);
+    buf_append_text(&out, ",\"priority_queue\":");
+    append_queue(&out, api);
+    buf_append_char(&out, '}');
     respond_json(conn, 200, &out);
 }
 
@@ -370,6 +388,8 @@ static void append_front(struct buf *out, const struct api *api)
         chats_waiting(api->chats));
     one(out, "vlmd_requests_limit", "gauge", "Completions accepted at once.",
         chats_most(api->chats));
+    struct queue_counts queue = chats_queue(api->chats);
+    queue_text_append_metrics(out, &queue);
     one(out, "vlmd_decoders_ready", "gauge", "Decoders that can take an image.", d.ready);
     one(out, "vlmd_decode_queue", "gauge", "Images that wait for a decoder.", (double)d.queued);
     one(out, "vlmd_decoder_restarts_total", "counter", "Times a decoder was started again.",

@@ -11,3 +11,4 @@ void monitor_metrics(void *context, struct http_conn *conn, struct http_request 
 void monitor_admin_health(void *context, struct http_conn *conn, struct http_request *request);
 void monitor_admin_status(void *context, struct http_conn *conn, struct http_request *request);
 void monitor_admin_metrics(void *context, struct http_conn *conn, struct http_request *request);
+void monitor_admin_queue(void *context, struct http_conn *conn, struct http_request *request);

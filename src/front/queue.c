@@ -12,8 +12,9 @@ struct queue {
     struct queue_limits limits;
     struct list waiting[PRIORITIES]; /* in the order of their coming */
     struct list working;
-    uint64_t entered, refused, late;
-    uint64_t typical_ms; /* moving average of the time with a slot */
+    uint64_t entered, refused, late, completed;
+    uint64_t turns, waited_ms; /* all that came, and how long they waited together */
+    uint64_t typical_ms;       /* moving average of the time with a slot */
 };
 
 static const char *const names[PRIORITIES] = {"high", "normal", "low"};
@@ -85,6 +86,8 @@ static void begin_work(struct queue *q, struct queue_ticket *t, uint64_t now)
     t->state = QUEUE_WORKING;
     t->turn_ms = now;
     t->late_ms = t->limit_ms;
+    q->turns++;
+    q->waited_ms += now - t->entered_ms;
     append(&q->working, t);
 }
 
@@ -116,6 +119,8 @@ enum queue_state queue_enter(struct queue *q, struct queue_ticket *t, uint64_t n
     t->late_ms = wait_ms ? now + wait_ms : t->limit_ms;
     if (t->limit_ms && t->limit_ms < t->late_ms)
         t->late_ms = t->limit_ms;
+    q->turns++;
+    q->waited_ms += now - t->entered_ms;
     t->state = QUEUE_WAITING;
     append(list, t);
     t->position = waiting(q);
@@ -128,6 +133,7 @@ void queue_leave(struct queue *q, struct queue_ticket *t, uint64_t now)
         uint64_t took = now - t->turn_ms;
         q->typical_ms = q->typical_ms ? (7 * q->typical_ms + took) / 8 : took;
         unlink_ticket(&q->working, t);
+        q->completed++;
     }
     if (t->state == QUEUE_WAITING)
         unlink_ticket(&q->waiting[t->priority], t);
@@ -225,9 +231,12 @@ struct queue_counts queue_counts(const struct queue *q)
     struct queue_counts counts = {
         .slots = q->limits.slots,
         .working = q->working.n,
+        .depth = q->limits.depth,
         .entered = q->entered,
         .refused = q->refused,
+        .completed = q->completed,
         .late = q->late,
+        .mean_wait_ms = q->turns ? (double)q->waited_ms / (double)q->turns : 0,
     };
     for (int i = 0; i < PRIORITIES; i++)
         counts.waiting[i] = q->waiting[i].n;

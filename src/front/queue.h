@@ -49,8 +49,11 @@ struct queue_ticket {
 };
 
 struct queue_counts {
-    unsigned slots, working, waiting[PRIORITIES];
-    uint64_t entered, refused, late;
+    unsigned slots, working, depth, waiting[PRIORITIES];
+    uint64_t entered, refused;
+    uint64_t completed;  /* left after a turn */
+    uint64_t late;       /* waiting or working */
+    double mean_wait_ms; /* of those whose turn came */
 };
 
 struct queue;

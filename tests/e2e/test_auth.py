@@ -131,16 +131,22 @@ def test_the_rate_limit_is_off_unless_asked_for(start):
 
 
 def test_the_rate_limit_by_the_variables_of_the_python_server(start):
-    variables = {"MLX_RATE_LIMIT_ENABLED": "1", "MLX_RATE_LIMIT_RPM": "120", "MLX_RATE_LIMIT_BURST": "4"}
+    variables = {"MLX_RATE_LIMIT_ENABLED": "1", "MLX_RATE_LIMIT_RPM": "6", "MLX_RATE_LIMIT_BURST": "4"}
     server = start(env={**os.environ, **variables})
-    statuses = [chat(server).status for _ in range(6)]
-    assert statuses == [200] * 4 + [429] * 2
+    answers = [chat(server) for _ in range(6)]
+    assert [answer.status for answer in answers] == [200] * 4 + [429] * 2
+    assert 1 <= int(answers[-1].headers["Retry-After"]) <= 40  # four requests at six a minute
     assert server.get("/v1/models").status == 200  # only what makes work counts
-    eventually(lambda: chat(server).status == 200, seconds=4, what="the window to slide on")
+
+
+def test_the_window_slides(start):
+    server = start("--rate-limit-enabled", "--rate-limit-rpm", 60, "--rate-limit-burst", 1)
+    assert chat(server).status == 200
+    eventually(lambda: chat(server).status == 200, seconds=10, what="the window to slide on")
 
 
 def test_what_is_refused_anyway_does_not_count(start):
-    server = start("--rate-limit-enabled", "--rate-limit-burst", 2)
+    server = start("--rate-limit-enabled", "--rate-limit-rpm", 2)
     for _ in range(5):
         assert server.post(b"{}", headers={"Content-Type": "text/plain"}).status == 415
         assert server.post({}, path="/v1/nothing").status == 404

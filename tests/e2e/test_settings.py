@@ -84,6 +84,24 @@ def test_check_looks_for_the_models(settings):
     assert "no-such-model" in done.stderr
 
 
+def test_the_home_of_the_cache(settings, tmp_path):
+    """A model of the Hugging Face cache, found by flag, variable and file."""
+    for home in ["flag", "variable", "file"]:
+        snapshot = tmp_path / home / "hub" / f"models--org--{home}" / "snapshots" / "main"
+        snapshot.mkdir(parents=True)
+        (snapshot / "config.json").write_text("{}")
+    path = settings(f"hf-home = {tmp_path / 'file'}")
+    path.write_text(path.read_text().split("\n", 1)[1])  # names no model
+
+    def found(name, *options, **env):
+        return check("--config", path, "--model", f"org/{name}", *options, env=env).returncode == 0
+
+    assert found("file") and not found("flag")
+    variable = str(tmp_path / "variable")
+    assert found("variable", HF_HOME=variable) and not found("file", HF_HOME=variable)
+    assert found("flag", "--hf-home", tmp_path / "flag", HF_HOME=variable, HF_HUB_CACHE=variable + "/hub")
+
+
 def test_variables_without_a_meaning_are_named(settings):
     done = check("--config", settings(), env={"MLX_USE_STDIO": "1", "VISION_RESIZE_CACHE_SIZE": "20"})
     assert done.returncode == 0
