@@ -3,6 +3,7 @@
 #include "unit.h"
 
 #include <arpa/inet.h>
+#include <ifaddrs.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -195,6 +196,26 @@ static void test_other_families(void **state)
     assert_non_null(address_refusal(&unix_domain, &blocks));
 }
 
+/* This program is linked with the allowance of the one that is shipped: there is none. */
+static void test_own_addresses(void **state)
+{
+    (void)state;
+    static const char *const tests_use[] = {"127.77.0.1", "127.77.255.255"};
+    struct address_blocks blocks = {.n = 0};
+    struct ifaddrs *list;
+    assert_int_equal(getifaddrs(&list), 0);
+    for (const struct ifaddrs *i = list; i; i = i->ifa_next)
+        if (i->ifa_addr && !address_refusal(i->ifa_addr, &blocks))
+            fail_msg("the address of %s may be connected to", i->ifa_name);
+    freeifaddrs(list);
+    for (size_t i = 0; i < sizeof tests_use / sizeof *tests_use; i++) {
+        union any_address a = address(tests_use[i]);
+        assert_non_null(address_refusal(&a.any, &blocks));
+    }
+    union any_address far = address("93.184.216.34");
+    assert_null(address_refusal(&far.any, &blocks));
+}
+
 static void test_blocks(void **state)
 {
     (void)state;
@@ -265,6 +286,7 @@ int main(void)
         cmocka_unit_test(test_blocked),        cmocka_unit_test(test_public),
         cmocka_unit_test(test_all_beginnings), cmocka_unit_test(test_other_families),
         cmocka_unit_test(test_blocks),         cmocka_unit_test(test_bad_blocks),
+        cmocka_unit_test(test_own_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
