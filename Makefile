@@ -213,6 +213,7 @@ help:
 	@echo "make kernels       checks every kernel version against plain C (make kernels-neon: under qemu-user)"
 	@echo "make parity        checks the engine against numbers from transformers (ISA=\"c avx2\": which kernels)"
 	@echo "make bench-peers   vlmd beside llama.cpp, mlx-vlm and transformers on this machine (bench/peers/peers.mk; hours)"
+	@echo "make load-tests    many and slow connections, cost of a token, JSONTestSuite, each at full count"
 	@echo "make lint          layers (no upward or sideways include), format-check, file sizes, headers on their own"
 	@echo "make format        clang-format"
 	@echo "make docs          writes man/vlmd.1 and the tables of docs/CONFIGURATION.md anew (docs-check: are they current?)"

@@ -396,12 +396,27 @@ static void append_front(struct buf *out, const struct api *api)
         d.restarts);
 }
 
+static void append_fetches(struct buf *out, const struct api *api)
+{
+    struct fetchers_status f = fetchers_status(api->fetchers);
+    one(out, "vlmd_fetcher_ready", "gauge",
+        "1 while the fetcher runs; it is started when it is wanted.", f.ready);
+    one(out, "vlmd_fetches_running", "gauge", "Images that are being fetched.", (double)f.fetching);
+    one(out, "vlmd_fetch_queue", "gauge", "Images that wait to be fetched.", (double)f.queued);
+    one(out, "vlmd_fetched_total", "counter", "Images fetched.", (double)f.fetched);
+    one(out, "vlmd_fetches_failed_total", "counter", "Images that could not be fetched.",
+        (double)f.failed);
+    one(out, "vlmd_fetcher_restarts_total", "counter", "Times the fetcher was started again.",
+        f.restarts);
+}
+
 void monitor_metrics(void *context, struct http_conn *conn, struct http_request *request)
 {
     const struct api *api = context;
     (void)request;
     struct buf out = {0};
     append_front(&out, api);
+    append_fetches(&out, api);
     append_models(&out, api);
     append_processes(&out, api);
     metrics_append(&out, api->metrics);
