@@ -1,10 +1,12 @@
 #ifdef __linux__
 
 #include <errno.h>
+#include <fcntl.h>
 #include <seccomp.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "media/sandbox.h"
 
@@ -44,12 +46,15 @@ static int add_rules(scmp_filter_ctx filter)
         SCMP_SYS(sendmsg),        SCMP_SYS(poll),         SCMP_SYS(ppoll),
         SCMP_SYS(munmap),         SCMP_SYS(mremap),       SCMP_SYS(brk),
         SCMP_SYS(madvise),        SCMP_SYS(memfd_create), SCMP_SYS(ftruncate),
-        SCMP_SYS(fstat),          SCMP_SYS(fcntl),        SCMP_SYS(close),
+        SCMP_SYS(fstat),          SCMP_SYS(close),        SCMP_SYS(sched_yield),
         SCMP_SYS(futex),          SCMP_SYS(getrandom),    SCMP_SYS(clock_gettime),
         SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall),
-        SCMP_SYS(getpid),         SCMP_SYS(gettid),       SCMP_SYS(tgkill),
-        SCMP_SYS(sched_yield),    SCMP_SYS(exit),         SCMP_SYS(exit_group),
+        SCMP_SYS(getpid),         SCMP_SYS(gettid),       SCMP_SYS(exit),
+        SCMP_SYS(exit_group),
     };
+    /* Not F_SETOWN: a descriptor's signals could be sent to the front. */
+    static const int descriptor[] = {F_GETFD, F_SETFD,     F_GETFL,
+                                     F_SETFL, F_ADD_SEALS, F_DUPFD_CLOEXEC};
     static const int mapping[] = {SCMP_SYS(mmap), SCMP_SYS(mprotect)};
     int status = 0;
 #ifdef SANITIZED /* the sanitizer puts its signal stack away when a thread ends */
@@ -60,6 +65,13 @@ static int add_rules(scmp_filter_ctx filter)
     for (size_t i = 0; i < sizeof mapping / sizeof *mapping && status == 0; i++)
         status = seccomp_rule_add(filter, SCMP_ACT_ALLOW, mapping[i], 1,
                                   SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+    for (size_t i = 0; i < sizeof descriptor / sizeof *descriptor && status == 0; i++)
+        status = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
+                                  SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)descriptor[i]));
+    /* abort() sends a signal to its own process, and nobody else may get one. */
+    if (status == 0)
+        status = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+                                  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
     /* fstat() is newfstatat(fd, "", ..., AT_EMPTY_PATH) in newer libraries. A path given to it
      * could only tell whether a file exists. */
     if (status == 0)

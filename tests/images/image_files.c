@@ -1,7 +1,7 @@
 /* Decodes files in this process, whole or damaged, and judges what comes of it: no crash (build it
  * with sanitizers), an error with a clear text that holds no path and no address, in bounded time.
  *
- *   image_files [-v] FILE...              each file as it is
+ *   image_files [-v] [-w FOLDER] FILE...  each file as it is; its pixels to FOLDER/NAME.ppm
  *   image_files -m N [-s SEED] FILE...    N mutants of them, in turn
  *
  * A FILE of "-" reads further names from standard input, one a line. */
@@ -24,6 +24,7 @@ struct tally {
     double slowest;
     char slowest_name[256];
     bool verbose;
+    const char *folder; /* for pixels, or NULL */
 };
 
 struct list {
@@ -81,6 +82,19 @@ static void compare_ways(struct tally *t, const char *name, const uint8_t *bytes
     free(b);
 }
 
+static void write_pixels(struct tally *t, const char *name, const struct picture *p)
+{
+    char path[4096];
+    const char *slash = strrchr(name, '/');
+    snprintf(path, sizeof path, "%s/%s.ppm", t->folder, slash ? slash + 1 : name);
+    FILE *file = fopen(path, "wb");
+    size_t pixels = (size_t)p->width * (size_t)p->height;
+    bool written = file && fprintf(file, "P6\n%d %d\n255\n", p->width, p->height) > 0 &&
+                   fwrite(p->rgb, 3, pixels, file) == pixels;
+    if ((file && fclose(file) != 0) || !written)
+        complain(t, name, "its pixels cannot be written");
+}
+
 static void judge(struct tally *t, const char *name, const uint8_t *bytes, size_t len)
 {
     static const struct media_limits limits = {.bytes = MAX_BYTES};
@@ -101,6 +115,8 @@ static void judge(struct tally *t, const char *name, const uint8_t *bytes, size_
         t->decoded++;
         if ((int64_t)picture.width * picture.height < 1 << 20)
             compare_ways(t, name, bytes, len, &picture);
+        if (t->folder)
+            write_pixels(t, name, &picture);
         picture_free(&picture);
         return;
     }
@@ -253,13 +269,15 @@ int main(int argc, char **argv)
             mutants = strtoul(argv[++i], NULL, 10);
         else if (strcmp(argv[i], "-s") == 0 && i + 1 < argc)
             seed = strtoull(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "-w") == 0 && i + 1 < argc)
+            tally.folder = argv[++i];
         else if (strcmp(argv[i], "-v") == 0)
             tally.verbose = true;
         else
             status = strcmp(argv[i], "-") == 0 ? add_from_input(&files) : add(&files, argv[i]);
     }
     if (status == 0 && files.n == 0) {
-        fprintf(stderr, "usage: image_files [-v] [-m MUTANTS [-s SEED]] FILE...\n");
+        fprintf(stderr, "usage: image_files [-v] [-w FOLDER] [-m MUTANTS [-s SEED]] FILE...\n");
         return 2;
     }
     if (status == 0)

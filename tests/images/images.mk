@@ -4,6 +4,9 @@
 #   make image-corpora                   public collections of malformed images, fetched into build/corpora, under the same
 #                                        (CORPORA=FOLDER: git directories that are there already, named owner+repository)
 
+#   make image-variants PYTHON=/path/to/venv/bin/python   some hundreds of valid pictures against Pillow
+
+PYTHON ?= python3
 MUTANTS ?= 1000000
 CORPORA ?=
 
@@ -12,7 +15,9 @@ $(B)/image_files: tests/images/image_files.c $(call archives_of,media)
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $< -o $@ $(ALL_LDFLAGS) $(call link_group,$(call archives_of,media)) $(call libs_of,media)
 
-.PHONY: image-mutants image-corpora
+.PHONY: image-mutants image-corpora image-variants
+image-variants: $(B)/image_files
+	$(PYTHON) tests/images/variants.py $(B)/image_files
 image-mutants:
 	@$(MAKE) --no-print-directory SAN=address build/address/image_files
 	build/address/image_files -m $(MUTANTS) $(filter-out %.json,$(wildcard tests/parity/pixels/*.*))

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -13,6 +14,8 @@
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -122,6 +125,62 @@ static bool raises_its_limits(void)
     return nice(1) != -1;
 }
 
+static bool signals_its_parent_thread(void)
+{
+    return syscall(SYS_tgkill, getppid(), getppid(), 0) == 0;
+}
+
+static bool signals_through_a_descriptor(void)
+{
+    return fcntl(STDERR_FILENO, F_SETOWN, getppid()) == 0;
+}
+
+static bool runs_from_memory(void)
+{
+    static const char *const none[] = {NULL};
+    int fd = memfd_create("program", 0);
+    return syscall(SYS_execveat, fd, "", none, none, 0x1000) == 0 || errno == ENOEXEC;
+}
+
+static bool reads_its_parent(void)
+{
+    char byte;
+    struct iovec here = {&byte, 1}, there = {stdin, 1};
+    return process_vm_readv(getppid(), &here, 1, &there, 1, 0) >= 0;
+}
+
+static bool holds_its_parent(void)
+{
+    return syscall(SYS_pidfd_open, getppid(), 0) >= 0;
+}
+
+static bool leaves_namespaces(void)
+{
+    return unshare(CLONE_NEWUSER) == 0;
+}
+
+static bool links_a_file(void)
+{
+    return symlink("/etc/passwd", "/tmp/vlmd-sandbox-test") == 0;
+}
+
+static bool queues_io(void)
+{
+    char parameters[120] = {0};
+    return syscall(SYS_io_uring_setup, 1, parameters) >= 0;
+}
+
+static bool sets_a_timer(void)
+{
+    return alarm(1000) == 0 && errno != EPERM && alarm(0) > 0;
+}
+
+static bool lists_a_folder(void)
+{
+    char entries[1024];
+    return syscall(SYS_getdents64, 0, entries, sizeof entries) >= 0 || errno != EPERM;
+}
+
 static void test_denied(void **state)
 {
     (void)state;
@@ -144,6 +203,16 @@ static void test_denied(void **state)
         {"chdir", changes_folder},
         {"setuid", changes_user},
         {"nice", raises_its_limits},
+        {"tgkill", signals_its_parent_thread},
+        {"F_SETOWN", signals_through_a_descriptor},
+        {"execveat", runs_from_memory},
+        {"process_vm_readv", reads_its_parent},
+        {"pidfd_open", holds_its_parent},
+        {"unshare", leaves_namespaces},
+        {"symlink", links_a_file},
+        {"io_uring", queues_io},
+        {"alarm", sets_a_timer},
+        {"getdents", lists_a_folder},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int got = inside(cases[i].attempt);
