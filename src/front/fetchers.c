@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -127,6 +128,21 @@ static void on_fetched(struct fetchers *fs, struct ipc_fetched *m)
 
 /* Whatever the network or a file system said, the client hears the same, so that nobody learns from
  * here what there is behind an address. */
+static void say_generally(struct vlmd_error *err, const struct fetchers *fs,
+                          const struct fetch_job *job)
+{
+    if (strncasecmp(job->url, "http", 4) == 0)
+        err_set(err, VLMD_INVALID, NULL,
+                "the image could not be fetched: it must be at a public address that answers with "
+                "at most %zu bytes within %s s",
+                job->max_bytes, fs->seconds);
+    else
+        err_set(err, VLMD_INVALID, NULL,
+                "the image could not be read: it must be a file of at most %zu bytes in a folder "
+                "that this server names",
+                job->max_bytes);
+}
+
 static void on_fetch_error(struct fetchers *fs, const struct ipc_fetch_error *m)
 {
     struct fetch_job *job = find(fs, m->id);
@@ -138,10 +154,7 @@ static void on_fetch_error(struct fetchers *fs, const struct ipc_fetch_error *m)
     if (m->tell)
         err_set(&err, m->code == VLMD_OK ? VLMD_INTERNAL : m->code, NULL, "%s", m->text.data);
     else
-        err_set(&err, VLMD_INVALID, NULL,
-                "the image could not be fetched: it must be at a public address that answers with "
-                "at most %zu bytes within %s s",
-                job->max_bytes, fs->seconds);
+        say_generally(&err, fs, job);
     finish(job, -1, 0, &err);
 }
 

@@ -138,7 +138,7 @@ def allowed_calls(unit):
 
 
 def test_system_calls_are_those_of_the_unit(model_path, tmp_path):
-    """What front, worker and decoder ask of the system, by strace, is what the unit allows."""
+    """What front, worker, decoder and fetcher ask of the system, by strace, is what the unit allows."""
     if not shutil.which("strace") or not shutil.which("systemd-analyze"):
         pytest.skip("SKIPPED: no strace or systemd-analyze")
     import client
@@ -155,6 +155,8 @@ def test_system_calls_are_those_of_the_unit(model_path, tmp_path):
     eventually(lambda: server.get("/ready").status == 200, 120, "the model")
     image = client.image_part(client.png(60, 60))
     answer = server.chat([image, client.text_part("What is this?")], max_tokens=2)
+    named = {"type": "image_url", "image_url": {"url": "http://localhost/"}}
+    assert server.chat([named, client.text_part("What is this?")]).status == 400
     front = server.children()[0]
     assert server.get("/metrics").status == 200
     os.kill(front, signal.SIGTERM)

@@ -75,6 +75,16 @@ def test_a_url_as_plain_string_and_beside_sent_images(fetching, web):
     assert server.chat(content).text() == f"84x56/84x56:0000ff {SEEN}84x56/84x56:0000ff "
 
 
+def test_an_estimate_fetches_too(fetching, web):
+    site = web(body=RED)
+    server = fetching(ports=[site.port])
+    body = {"model": "fake", "messages": [{"role": "user", "content": images(site.url())}]}
+    answered = server.post(body, path="/v1/estimate")
+    assert answered.status == 200 and answered.json()["image_tokens"] == 4, answered.body
+    metrics = server.get("/metrics").body.decode()
+    assert "vlmd_fetched_total 1" in metrics and "vlmd_fetches_running 0" in metrics
+
+
 def test_names_are_resolved(fetching, web):
     site, dns = web(body=RED), NameServer()
     dns.names["pictures.example"] = [[("CNAME", "cdn.example")]]
@@ -214,7 +224,7 @@ def test_a_trickle_is_too_slow(fetching, web):
     server = fetching("--fetch-seconds", "30", ports=[site.port])
     began = time.monotonic()
     refused(server, site.url())
-    assert time.monotonic() - began < 9
+    assert time.monotonic() - began < 20  # not 30
     assert "too slow" in server.log()
 
 
@@ -386,7 +396,8 @@ def test_nothing_beside_a_named_folder(start, folder):
         answered = server.chat(images(form))
         assert answered.status == 400, (form, answered.body)
         said.add(answered.body)
-    assert len(said) == 1 and str(folder).encode() not in said.pop()
+    assert len(said) == 1 and b"in a folder that this server names" in next(iter(said))
+    assert str(folder).encode() not in said.pop()
 
 
 def test_files_are_off_until_a_folder_is_named(start, folder):
