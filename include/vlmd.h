@@ -68,6 +68,16 @@ struct vlmd_engine_info {
     int32_t image_token; /* the placeholder's id; -1 without vision */
 };
 
+/* Memory that an engine will take, read from the checkpoint's headers before any of it is taken. */
+#define VLMD_USUAL_PIXELS (1 << 21)
+struct vlmd_engine_needs {
+    size_t weight_bytes, kv_bytes;
+    size_t work_bytes;  /* activations of a step of batch_tokens */
+    size_t image_bytes; /* of an image of VLMD_USUAL_PIXELS, or of the largest if that is smaller */
+};
+int vlmd_engine_measure(const char *path, const struct vlmd_engine_options *options,
+                        struct vlmd_engine_needs *out, struct vlmd_error *err);
+
 /* Opens the checkpoint folder `path` (config.json, tokenizer.json, safetensors). Returns an engine
  * that the caller owns (vlmd_engine_close), or NULL with *err. `options` may be NULL. */
 vlmd_engine *vlmd_engine_open(const char *path, const struct vlmd_engine_options *options,

@@ -117,6 +117,9 @@ static int wait_for_worker(struct run *r, struct vlmd_error *err)
         } else if (m->type == IPC_HELLO) {
             struct ipc_message welcome = {.type = IPC_WELCOME, .welcome = {IPC_VERSION}};
             status = tell(&r->worker, &welcome, err) < 0 ? -1 : 1;
+        } else if (m->type == IPC_NEEDS) {
+            struct ipc_message grant = {.type = IPC_GRANT};
+            status = tell(&r->worker, &grant, err) < 0 ? -1 : 1;
         } else if (m->type == IPC_LOADING) {
             show_progress(&m->loading, began, &shown);
         } else if (m->type == IPC_FAILED) {

@@ -44,10 +44,20 @@ static int open_tokenizer(vlmd_engine *e, const char *folder, struct vlmd_error 
     return 0;
 }
 
+static int32_t kv_tokens(const struct model_config *c, const struct vlmd_engine_options *o)
+{
+    int32_t kv = o->kv_tokens ? o->kv_tokens : smaller(DEFAULT_KV_TOKENS, c->text.context_length);
+    return kv_cache_blocks_for(kv) * KV_BLOCK_TOKENS;
+}
+
+static int32_t batch_tokens(const struct vlmd_engine_options *o)
+{
+    return o->batch_tokens ? o->batch_tokens : DEFAULT_BATCH_TOKENS;
+}
+
 static void describe(vlmd_engine *e, const struct vlmd_engine_options *o)
 {
     const struct model_config *c = &e->config;
-    int32_t kv = o->kv_tokens ? o->kv_tokens : smaller(DEFAULT_KV_TOKENS, c->text.context_length);
     e->info = (struct vlmd_engine_info){
         .architecture = c->model_type,
         .isa = e->be->ops->name,
@@ -55,8 +65,8 @@ static void describe(vlmd_engine *e, const struct vlmd_engine_options *o)
         .vocab_size = c->text.vocab_size,
         .context_length = c->text.context_length,
         .hidden_size = c->text.hidden_size,
-        .batch_tokens = o->batch_tokens ? o->batch_tokens : DEFAULT_BATCH_TOKENS,
-        .kv_tokens = kv_cache_blocks_for(kv) * KV_BLOCK_TOKENS,
+        .batch_tokens = batch_tokens(o),
+        .kv_tokens = kv_tokens(c, o),
         .weight_bytes = checkpoint_bytes(&e->checkpoint),
         .image_token = c->image_token_id,
     };
@@ -93,6 +103,50 @@ static int open_parts(vlmd_engine *e, const char *path, const struct vlmd_engine
         return -1;
     e->info.kv_bytes = e->kv.bytes;
     return step_arrays_open(e, err);
+}
+
+/* ---- what it will take */
+
+static size_t usual_image_bytes(const struct model_class *class, const struct model_config *c)
+{
+    int64_t pixels = c->preprocessor.max_pixels;
+    int64_t factor = (int64_t)c->vision.patch_size * c->vision.merge_size;
+    if (pixels > VLMD_USUAL_PIXELS)
+        pixels = VLMD_USUAL_PIXELS;
+    int64_t tokens = pixels / (factor * factor);
+    return class->image_bytes(c, (int32_t)factor, (int32_t)(factor * (tokens > 0 ? tokens : 1)));
+}
+
+static int measure(const char *path, const struct vlmd_engine_options *o,
+                   struct vlmd_engine_needs *out, struct vlmd_error *err)
+{
+    struct model_config c;
+    struct checkpoint cp = {0};
+    if (check_options(o, err) < 0 || model_config_read(&c, path, err) < 0)
+        return -1;
+    const struct model_class *class = model_registry_find(c.model_type, err);
+    if (!class)
+        return -1;
+    int status = checkpoint_open(&cp, path, err);
+    if (status == 0)
+        status = kv_cache_measure(c.text.n_layers, c.text.n_kv_heads, c.text.head_dim,
+                                  kv_tokens(&c, o), &out->kv_bytes, err);
+    if (status == 0) {
+        out->weight_bytes = checkpoint_bytes(&cp);
+        out->work_bytes = class->step_bytes(&c, batch_tokens(o)) +
+                          (size_t)HEAD_ROWS * (size_t)c.text.vocab_size * sizeof(float);
+        out->image_bytes = class->image_bytes && c.has_vision ? usual_image_bytes(class, &c) : 0;
+    }
+    checkpoint_close(&cp);
+    return status;
+}
+
+int vlmd_engine_measure(const char *path, const struct vlmd_engine_options *options,
+                        struct vlmd_engine_needs *out, struct vlmd_error *err)
+{
+    const struct vlmd_engine_options defaults = {0};
+    *out = (struct vlmd_engine_needs){0};
+    return measure(path, options ? options : &defaults, out, err);
 }
 
 vlmd_engine *vlmd_engine_open(const char *path, const struct vlmd_engine_options *options,

@@ -32,7 +32,7 @@ size_t vlmd_image_bytes(const vlmd_engine *e, int32_t width, int32_t height)
 {
     if (!e->info.has_vision)
         return 0;
-    return e->model->class->image_bytes(e->model, width, height);
+    return e->model->class->image_bytes(&e->config, width, height);
 }
 
 vlmd_image *vlmd_image_encode(vlmd_engine *e, const uint8_t *rgb, int32_t width, int32_t height,

@@ -4,19 +4,37 @@
 
 #include "base/checked.h"
 
+/* Of keys or values in one layer, and of all together. */
+static int measure(int32_t n_layers, int32_t n_kv_heads, int32_t head_dim, int32_t n_tokens,
+                   size_t *half, size_t *whole, struct vlmd_error *err)
+{
+    size_t block_floats = (size_t)n_kv_heads * KV_BLOCK_TOKENS * (size_t)head_dim;
+    size_t n_blocks = (size_t)kv_cache_blocks_for(n_tokens);
+    *half = *whole = 0;
+    if (checked_mul3(block_floats, n_blocks, sizeof(float), half) &&
+        checked_mul3(*half, 2, (size_t)n_layers, whole))
+        return 0;
+    return err_set(err, VLMD_TOO_LARGE, "kv_tokens", "the kv cache would not fit any memory");
+}
+
+int kv_cache_measure(int32_t n_layers, int32_t n_kv_heads, int32_t head_dim, int32_t n_tokens,
+                     size_t *bytes, struct vlmd_error *err)
+{
+    size_t half;
+    return measure(n_layers, n_kv_heads, head_dim, n_tokens, &half, bytes, err);
+}
+
 int kv_cache_open(struct kv_cache *cache, struct backend *be, int32_t n_layers, int32_t n_kv_heads,
                   int32_t head_dim, int32_t n_tokens, struct vlmd_error *err)
 {
     int32_t n_blocks = kv_cache_blocks_for(n_tokens);
-    size_t block_floats = (size_t)n_kv_heads * KV_BLOCK_TOKENS * (size_t)head_dim;
     size_t bytes;
     *cache = (struct kv_cache){
         .shape = {KV_BLOCK_TOKENS, n_blocks, n_kv_heads, head_dim},
         .n_layers = n_layers,
     };
-    if (!checked_mul3(block_floats, (size_t)n_blocks, sizeof(float), &bytes) ||
-        !checked_mul3(bytes, 2, (size_t)n_layers, &cache->bytes))
-        return err_set(err, VLMD_TOO_LARGE, "kv_tokens", "the kv cache would not fit any memory");
+    if (measure(n_layers, n_kv_heads, head_dim, n_tokens, &bytes, &cache->bytes, err) < 0)
+        return -1;
     cache->layers = calloc((size_t)n_layers, sizeof *cache->layers);
     cache->free_blocks = malloc((size_t)n_blocks * sizeof *cache->free_blocks);
     if (!cache->layers || !cache->free_blocks)

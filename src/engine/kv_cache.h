@@ -19,6 +19,9 @@ struct kv_cache {
 /* Room for at least n_tokens, rounded up to whole blocks. */
 int kv_cache_open(struct kv_cache *cache, struct backend *be, int32_t n_layers, int32_t n_kv_heads,
                   int32_t head_dim, int32_t n_tokens, struct vlmd_error *err);
+/* What it will take; -1 with VLMD_TOO_LARGE when that is no number. */
+int kv_cache_measure(int32_t n_layers, int32_t n_kv_heads, int32_t head_dim, int32_t n_tokens,
+                     size_t *bytes, struct vlmd_error *err);
 void kv_cache_close(struct kv_cache *cache, struct backend *be);
 
 /* -1 when all are taken. */

@@ -7,6 +7,7 @@
 #include "base/json_text.h"
 #include "base/log.h"
 #include "front/errors.h"
+#include "front/model_routes.h"
 #include "front/monitor.h"
 #include "front/route.h"
 
@@ -24,56 +25,6 @@ static void respond_error(struct http_conn *conn, const struct api_error *error,
     struct buf body = {0};
     errors_append_json(&body, error);
     respond_json(conn, error->status, more ? more : errors_fields(error->status), &body);
-}
-
-static void append_field(struct buf *out, const char *name, const char *value)
-{
-    buf_appendf(out, "\"%s\":", name);
-    json_text_append(out, value, strlen(value));
-}
-
-/* ---- models */
-
-static void append_model(struct buf *out, const struct api *api, const struct worker_status *w)
-{
-    buf_append_char(out, '{');
-    append_field(out, "id", w->id);
-    buf_appendf(out, ",\"object\":\"model\",\"created\":%lld,\"owned_by\":\"vlmd\"}",
-                (long long)api->started);
-}
-
-static void get_models(void *context, struct http_conn *conn, struct http_request *request)
-{
-    const struct api *api = context;
-    (void)request;
-    struct buf out = {0};
-    buf_append_text(&out, "{\"object\":\"list\",\"data\":[");
-    for (size_t i = 0; i < workers_count(api->workers); i++) {
-        struct worker_status w = workers_status(api->workers, i);
-        if (i > 0)
-            buf_append_char(&out, ',');
-        append_model(&out, api, &w);
-    }
-    buf_append_text(&out, "]}");
-    respond_json(conn, 200, NULL, &out);
-}
-
-static void get_model(void *context, struct http_conn *conn, struct http_request *request)
-{
-    const struct api *api = context;
-    char *id = request->path + strlen("/v1/models/");
-    int index = route_percent_decode(id) ? workers_find(api->workers, id) : -1;
-    if (index < 0) {
-        struct api_error error = errors_from_status(404, "this model does not exist here");
-        error.param = "model";
-        error.code = "model_not_found";
-        respond_error(conn, &error, NULL);
-        return;
-    }
-    struct worker_status w = workers_status(api->workers, (size_t)index);
-    struct buf out = {0};
-    append_model(&out, api, &w);
-    respond_json(conn, 200, NULL, &out);
 }
 
 /* ---- chat */
@@ -106,7 +57,7 @@ static void post_estimate(void *context, struct http_conn *conn, struct http_req
 
 static const struct route public_routes[] = {
     {"POST", "/v1/chat/completions", post_chat}, {"POST", "/v1/estimate", post_estimate},
-    {"GET", "/v1/models", get_models},           {"GET", "/v1/models/", get_model},
+    {"GET", "/v1/models", model_routes_list},    {"GET", "/v1/models/", model_routes_one},
     {"GET", "/health", monitor_health},          {"GET", "/ready", monitor_ready},
     {"GET", "/metrics", monitor_metrics},
 };
@@ -116,6 +67,8 @@ static const struct route admin_routes[] = {
     {"GET", "/admin/status", monitor_admin_status},
     {"GET", "/admin/metrics", monitor_admin_metrics},
     {"GET", "/admin/queue", monitor_admin_queue},
+    {"POST", "/admin/load", model_routes_load},
+    {"POST", "/admin/unload", model_routes_unload},
     {"GET", "/metrics", monitor_metrics},
 };
 
@@ -164,6 +117,12 @@ static bool count(const struct api *api, struct http_conn *conn, const struct ht
     return follow(conn, verdict);
 }
 
+/* These two have no body to look at, and so no Content-Type that a web page could not send. */
+static bool says_all_in_query(const struct route *route)
+{
+    return route->handle == model_routes_load || route->handle == model_routes_unload;
+}
+
 static bool on_head(void *context, struct http_conn *conn, const struct http_request *q)
 {
     const struct api_port *port = context;
@@ -181,6 +140,9 @@ static bool on_head(void *context, struct http_conn *conn, const struct http_req
         return refuse(conn, 404, "there is nothing at this path", NULL);
     if (strcmp(match.route->method, "POST") != 0)
         return true;
+    if (says_all_in_query(match.route))
+        return !http_request_field(q, "origin") ||
+               refuse(conn, 403, "this is not for web pages", NULL);
     if (!q->has_length)
         return refuse(conn, 411, "the request needs a Content-Length", NULL);
     if (!route_type_is_json(http_request_field(q, "content-type")))

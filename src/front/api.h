@@ -17,6 +17,7 @@ struct api {
     struct metrics *metrics;
     uv_loop_t *loop;
     int64_t started; /* seconds since 1970 */
+    bool on_demand;  /* models that are found may be asked for */
 };
 
 /* One listening port: a set of routes over the same state. */

@@ -612,7 +612,7 @@ static void on_parsed(struct chat *c)
         fail(c, &c->parse_error);
         return;
     }
-    c->model = workers_find(c->owner->workers, c->request.model);
+    c->model = workers_discover(c->owner->workers, c->request.model);
     if (c->model < 0) {
         err_set(&err, VLMD_NOT_FOUND, "model",
                 "the model %s does not exist here; GET /v1/models "

@@ -452,3 +452,11 @@ int config_join(const struct config_list *list, char *out, size_t cap)
     }
     return 0;
 }
+
+bool config_is_default(const struct config *config, const char *name)
+{
+    for (size_t i = 0; i < CONFIG_LINES; i++)
+        if (config_settings[i].member && strcmp(config_settings[i].member, name) == 0)
+            return config->origins[i].source <= CONFIG_DETECTED;
+    return true;
+}

@@ -92,6 +92,8 @@ int config_reload(struct config *running, const struct config *fresh, struct buf
 /* Joins a list of texts with commas. -1: they do not fit. */
 int config_join(const struct config_list *list, char *out, size_t cap);
 
+/* Was the setting (a member of struct config) left to its default? */
+bool config_is_default(const struct config *config, const char *member);
 /* Appends the options as --help shows them. */
 void config_append_help(struct buf *out);
 /* Appends the settings as a file of settings that means the same, with the origin of each. */

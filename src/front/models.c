@@ -205,6 +205,21 @@ int models_resolve(const char *name, struct model *out, struct vlmd_error *err)
                    name);
 }
 
+bool models_find(const char *id, struct model *out)
+{
+    *out = (struct model){0};
+    if (*id == '\0' || *id == '.' || strlen(id) > 400)
+        return false;
+    if (!strchr(id, '/'))
+        return find_own(id, out);
+    if (!find_cached(id, out))
+        return false;
+    if (is_checkpoint(out->path))
+        return true;
+    model_free(out);
+    return false;
+}
+
 /* ---- listing */
 
 struct list {

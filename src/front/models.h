@@ -1,6 +1,7 @@
 /* Names of models and the folders they stand for. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/err.h"
@@ -19,6 +20,8 @@ struct model {
  * The result is released with model_free. */
 int models_resolve(const char *name, struct model *out, struct vlmd_error *err);
 void model_free(struct model *model);
+/* Finds what a client asks for: an id in those places, never a path. False when there is none. */
+bool models_find(const char *id, struct model *out);
 
 /* All checkpoints in those places. Returns their number and *out (released with models_free), or -1
  * with *err. */

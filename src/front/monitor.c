@@ -40,16 +40,17 @@ static const char *bool_text(bool b)
 
 /* ---- health */
 
-/* "ok" when every model is ready; else what the first that is not is doing. */
+/* "ok" when every model that was named is ready, or will be when it is asked for; else what the
+ * first that is not is doing. */
 static const char *overall_state(const struct api *api, bool *any_ready)
 {
     const char *state = "ok";
     *any_ready = false;
     for (size_t i = workers_count(api->workers); i > 0; i--) {
         struct worker_status w = workers_status(api->workers, i - 1);
-        if (w.state == WORKER_READY)
+        if (w.state == WORKER_READY || w.state == WORKER_UNLOADED || w.state == WORKER_UNLOADING)
             *any_ready = true;
-        else
+        else if (w.named)
             state = worker_state_name(w.state);
     }
     return state;
@@ -117,6 +118,8 @@ static void append_worker(struct buf *out, const struct worker_status *w)
     append_field(out, "state", worker_state_name(w->state));
     buf_appendf(out, ",\"pid\":%ld,\"requests\":%u,\"restarts\":%u,\"resident_bytes\":%llu",
                 (long)w->pid, w->jobs, w->restarts, (unsigned long long)use.resident_bytes);
+    buf_appendf(out, ",\"named\":%s,\"memory_bytes\":%llu,\"idle_seconds\":%.3f",
+                bool_text(w->named), (unsigned long long)w->memory_bytes, w->idle_seconds);
     if (w->state == WORKER_LOADING) {
         buf_append_char(out, ',');
         append_field(out, "progress", w->progress);

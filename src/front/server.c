@@ -25,6 +25,7 @@ struct server {
     struct log_pipe *log_pipe; /* NULL where the log needs none */
     bool draining;
     bool closing;
+    bool served; /* a model has been ready */
     int status;
     uint64_t drain_until;
 };
@@ -92,13 +93,16 @@ static void on_signal(uv_signal_t *handle, int number)
     uv_timer_start(&s->drain, on_drain, 0, 20);
 }
 
-/* When no model could be loaded there is nothing to serve. */
+/* When none of the models that were named could ever be loaded there is nothing to serve. */
 static void on_workers_change(void *context)
 {
     struct server *s = context;
-    for (size_t i = 0; i < workers_count(s->api.workers); i++)
-        if (workers_status(s->api.workers, i).state != WORKER_FAILED)
+    for (size_t i = 0; i < workers_count(s->api.workers); i++) {
+        struct worker_status w = workers_status(s->api.workers, i);
+        s->served = s->served || w.state == WORKER_READY;
+        if (s->served || (w.named && w.state != WORKER_FAILED))
             return;
+    }
     log_write(LOG_ERROR, "no model could be loaded");
     s->status = 1;
     close_all(s);
@@ -166,6 +170,19 @@ static int open_fetchers(struct server *s, struct vlmd_error *err)
     return s->api.fetchers ? 0 : -1;
 }
 
+static struct workers_limits workers_limits(const struct config *config)
+{
+    uint64_t budget = (uint64_t)config->memory_budget;
+    if (budget == 0)
+        budget = config->memory_bytes > 0 ? config->memory_bytes / 5 * 4 : INT64_MAX;
+    return (struct workers_limits){
+        .memory_bytes = budget,
+        .idle_ms = (uint64_t)config->idle_timeout * 1000,
+        .named_too = !config_is_default(config, "idle_timeout"),
+        .load_ms = (uint64_t)config->model_load_timeout * 1000,
+    };
+}
+
 static int open_children(struct server *s, const struct model *models, size_t n_models,
                          struct vlmd_error *err)
 {
@@ -188,6 +205,8 @@ static int open_children(struct server *s, const struct model *models, size_t n_
         .isa = config->isa,
         .metrics = s->api.metrics,
         .silence_ms = (unsigned)config->heartbeat_seconds * 1000,
+        .limits = workers_limits(config),
+        .on_demand = config->on_demand,
     };
     struct worker_model list[CONFIG_LIST_MAX];
     for (size_t i = 0; i < n_models; i++)
@@ -288,6 +307,8 @@ static void apply_settings(struct server *s)
     struct vlmd_error err;
     apply_log_level(s->config);
     chats_configure(s->api.chats, &options);
+    const struct workers_limits limits = workers_limits(s->config);
+    workers_configure(s->api.workers, &limits);
     if (access_configure(s->api.access, s->config, &err) < 0)
         log_write(LOG_ERROR, "keys and limits stay as they are: %s", err.text);
 }
@@ -359,6 +380,7 @@ int server_run(struct config *config, const struct config_input *input, const st
     s->config = config;
     s->input = input;
     s->api.started = time(NULL);
+    s->api.on_demand = config->on_demand;
     s->api.metrics = metrics_open();
     s->api.loop = &s->loop;
     s->public_port = api_public_port(&s->api);

@@ -1,50 +1,16 @@
-#include "front/workers.h"
+#include "front/workers_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "front/models.h"
 
-#define MAX_RESTARTS 3 /* within RESTART_MS; then a pause until that time is over */
-#define RESTART_MS   60000
-#define FIRST_PAUSE  100 /* before a restart; doubled each time */
-
-struct worker {
-    struct workers *owner;
-    char *id, *path;
-    enum worker_state state;
-    struct link *link; /* NULL between processes */
-    bool unreachable;  /* its process is dying: the news is on its way */
-    uv_timer_t restart;
-    uint64_t deaths[MAX_RESTARTS]; /* times of the last ones, newest first */
-    unsigned restarts;
-    uint64_t started_ms, told_ms;
-    double load_seconds;
-    char progress[128];
-    float fraction;
-    struct vlmd_error failure;
-    struct worker_info info;
-    struct worker_job *jobs;
-    unsigned n_jobs;
-    struct worker_wait *waits;
-};
-
-struct workers {
-    uv_loop_t *loop;
-    char *program, *isa;
-    int threads;
-    int32_t kv_tokens;
-    struct metrics *metrics;
-    unsigned silence_ms;
-    uint64_t next_id;
-    bool closing;
-    size_t n_open; /* handles and processes that are not yet gone */
-    void (*on_change)(void *context);
-    void *change_context;
-    size_t n;
-    struct worker worker[];
-};
+#define FIRST_PAUSE 100  /* before a restart; doubled each time */
+#define LONG_PAUSE  2000 /* those who wait are told so and do not wait longer */
+#define TICK_MS     1000
+#define MAX_MODELS  1024
 
 struct worker_job {
     struct worker *worker;
@@ -55,25 +21,31 @@ struct worker_job {
     struct worker_job *next;
 };
 
-static void start(struct worker *w);
-
 static void free_if_gone(struct workers *ws)
 {
     if (!ws->closing || ws->n_open > 0)
         return;
     for (size_t i = 0; i < ws->n; i++) {
-        free(ws->worker[i].id);
-        free(ws->worker[i].path);
+        free(ws->worker[i]->id);
+        free(ws->worker[i]->path);
+        free(ws->worker[i]);
     }
+    free(ws->worker);
     free(ws->program);
     free(ws->isa);
     free(ws);
 }
 
-static void on_timer_closed(uv_handle_t *handle)
+static void on_tick_closed(uv_handle_t *handle)
 {
-    struct worker *w = handle->data;
-    struct workers *ws = w->owner;
+    struct workers *ws = handle->data;
+    ws->n_open--;
+    free_if_gone(ws);
+}
+
+static void on_restart_closed(uv_handle_t *handle)
+{
+    struct workers *ws = ((struct worker *)handle->data)->owner;
     ws->n_open--;
     free_if_gone(ws);
 }
@@ -178,17 +150,33 @@ static void on_ready(struct worker *w, const struct ipc_ready *m)
     metrics_observe(w->owner->metrics, METRICS_LOAD_SECONDS, w->load_seconds);
     log_write(LOG_INFO, "%s: ready after %.1f s (%s, %s kernels, context %d)", w->id,
               w->load_seconds, w->info.architecture, w->info.isa, w->info.context_length);
+    w->used_ms = uv_now(w->owner->loop);
     set_state(w, WORKER_READY);
     answer_waits(w, &w->info, NULL);
 }
 
-static void on_failed(struct worker *w, const struct ipc_failed *m)
+void worker_fail(struct worker *w, const struct vlmd_error *err)
 {
-    w->failure = error_of(m->code, &m->field, &m->text);
+    w->failure = *err;
+    w->failed_ms = uv_now(w->owner->loop);
+    w->asking = false;
     log_write(LOG_ERROR, "%s: cannot be loaded: %s", w->id, w->failure.text);
     set_state(w, WORKER_FAILED);
-    answer_waits(w, NULL, &w->failure);
-    link_kill(w->link, "it could not load its model");
+    answer_waits(w, NULL, err);
+    if (w->link)
+        link_kill(w->link, "it could not load its model");
+}
+
+static void on_failed(struct worker *w, const struct ipc_failed *m)
+{
+    struct vlmd_error err = error_of(m->code, &m->field, &m->text);
+    worker_fail(w, &err);
+}
+
+static void on_needs(struct worker *w, const struct ipc_needs *m)
+{
+    w->needs = (struct worker_needs){m->weight_bytes, m->kv_bytes, m->work_bytes, m->image_bytes};
+    residency_ask(w);
 }
 
 static void on_done(struct worker_job *job, const struct ipc_done *m)
@@ -256,6 +244,9 @@ static void on_message(void *context, struct ipc_message *m)
     case IPC_LOADING:
         on_loading(w, &m->loading);
         break;
+    case IPC_NEEDS:
+        on_needs(w, &m->needs);
+        break;
     case IPC_READY:
         on_ready(w, &m->ready);
         break;
@@ -288,7 +279,9 @@ static void on_broken(void *context, const char *why)
 {
     struct worker *w = context;
     struct vlmd_error err;
-    if (!w->owner->closing && w->state != WORKER_FAILED) {
+    bool meant = w->state == WORKER_FAILED || w->state == WORKER_UNLOADING;
+    w->asking = false;
+    if (!w->owner->closing && !meant) {
         log_write(LOG_ERROR, "%s: worker %ld is lost: %s", w->id, (long)link_pid(w->link), why);
         set_state(w, WORKER_RESTARTING);
     }
@@ -303,7 +296,7 @@ static void on_broken(void *context, const char *why)
 
 static void on_restart(uv_timer_t *timer)
 {
-    start(timer->data);
+    worker_start(timer->data);
 }
 
 /* Soon at first, then later and later; after too many deaths in a row not before a minute has
@@ -325,7 +318,7 @@ static uint64_t restart_pause(struct worker *w)
 static void schedule_restart(struct worker *w)
 {
     uint64_t pause = restart_pause(w);
-    if (pause > 2000) {
+    if (pause > LONG_PAUSE) {
         err_set(&w->failure, VLMD_BUSY, "model",
                 "the model's process keeps dying; it is started again in %llu s",
                 (unsigned long long)(pause + 999) / 1000);
@@ -341,16 +334,41 @@ static void on_ended(void *context, const char *how)
     struct worker *w = context;
     struct workers *ws = w->owner;
     w->link = NULL;
+    w->granted = 0;
     ws->n_open--;
-    if (ws->closing)
+    if (ws->closing) {
         free_if_gone(ws);
-    else if (w->state != WORKER_FAILED) {
-        log_write(LOG_INFO, "%s: worker ended with %s", w->id, how);
+        return;
+    }
+    log_write(LOG_INFO, "%s: worker ended with %s", w->id, how);
+    if (w->state == WORKER_RESTARTING)
         schedule_restart(w);
+    if (w->state == WORKER_UNLOADING)
+        set_state(w, WORKER_UNLOADED);
+    if (w->waits && w->state != WORKER_RESTARTING)
+        worker_start(w);
+    residency_settle(ws);
+}
+
+bool worker_is_idle(const struct worker *w)
+{
+    return w->n_jobs == 0 && w->n_holds == 0;
+}
+
+void worker_unload(struct worker *w, const char *why)
+{
+    log_write(LOG_INFO, "%s: is unloaded: %s", w->id, why);
+    uv_timer_stop(&w->restart);
+    w->asking = false;
+    if (w->link) {
+        set_state(w, WORKER_UNLOADING);
+        link_kill(w->link, "its model is unloaded");
+    } else {
+        set_state(w, WORKER_UNLOADED);
     }
 }
 
-static void start(struct worker *w)
+void worker_start(struct worker *w)
 {
     struct workers *ws = w->owner;
     char threads[16], kv_tokens[16];
@@ -377,44 +395,77 @@ static void start(struct worker *w)
     set_state(w, WORKER_LOADING);
 }
 
+/* ---- the set */
+
+static void on_tick(uv_timer_t *timer)
+{
+    residency_tick(timer->data);
+}
+
+int workers_add(struct workers *ws, const struct worker_model *model, struct vlmd_error *err)
+{
+    if (ws->n >= MAX_MODELS)
+        return err_set(err, VLMD_TOO_LARGE, "model", "%d models are known already", MAX_MODELS);
+    struct worker **grown = realloc(ws->worker, (ws->n + 1) * sizeof(struct worker *));
+    if (!grown)
+        return err_no_memory(err, sizeof *grown);
+    ws->worker = grown;
+    struct worker *w = calloc(1, sizeof *w);
+    char *id = strdup(model->id), *path = strdup(model->path);
+    if (!w || !id || !path) {
+        free(w);
+        free(id);
+        free(path);
+        return err_no_memory(err, sizeof *w);
+    }
+    *w = (struct worker){.owner = ws, .index = ws->n, .id = id, .path = path};
+    uv_timer_init(ws->loop, &w->restart);
+    w->restart.data = w;
+    ws->n_open++;
+    ws->worker[ws->n] = w;
+    return (int)ws->n++;
+}
+
 struct workers *workers_open(uv_loop_t *loop, const struct workers_options *options,
                              const struct worker_model *models, size_t n_models,
                              struct vlmd_error *err)
 {
-    struct workers *ws = calloc(1, sizeof *ws + n_models * sizeof *ws->worker);
+    struct workers *ws = calloc(1, sizeof *ws);
     if (!ws) {
         err_no_memory(err, sizeof *ws);
         return NULL;
     }
     ws->loop = loop;
-    ws->n = n_models;
     ws->program = strdup(options->program);
     ws->isa = strdup(options->isa ? options->isa : "auto");
     ws->threads = options->threads;
     ws->kv_tokens = options->kv_tokens;
     ws->metrics = options->metrics;
     ws->silence_ms = options->silence_ms;
+    ws->limits = options->limits;
+    ws->on_demand = options->on_demand;
+    uv_timer_init(loop, &ws->tick);
+    ws->tick.data = ws;
+    ws->n_open++;
     bool whole = ws->program && ws->isa;
-    for (size_t i = 0; i < n_models; i++) {
-        struct worker *w = &ws->worker[i];
-        w->owner = ws;
-        w->id = strdup(models[i].id);
-        w->path = strdup(models[i].path);
-        whole = whole && w->id && w->path;
-    }
+    for (size_t i = 0; i < n_models && whole; i++)
+        whole = workers_add(ws, &models[i], err) >= 0;
     if (!whole) {
-        ws->closing = true;
-        free_if_gone(ws);
+        workers_close(ws);
         err_no_memory(err, 64);
         return NULL;
     }
-    for (size_t i = 0; i < n_models; i++) {
-        uv_timer_init(loop, &ws->worker[i].restart);
-        ws->worker[i].restart.data = &ws->worker[i];
-        ws->n_open++;
-        start(&ws->worker[i]);
+    uv_timer_start(&ws->tick, on_tick, TICK_MS, TICK_MS);
+    for (size_t i = 0; i < ws->n; i++) {
+        ws->worker[i]->named = true;
+        worker_start(ws->worker[i]);
     }
     return ws;
+}
+
+void workers_configure(struct workers *ws, const struct workers_limits *limits)
+{
+    ws->limits = *limits;
 }
 
 void workers_close(struct workers *ws)
@@ -424,13 +475,45 @@ void workers_close(struct workers *ws)
     struct vlmd_error err;
     ws->closing = true;
     err_set(&err, VLMD_BUSY, NULL, "the server is shutting down");
+    uv_close((uv_handle_t *)&ws->tick, on_tick_closed);
     for (size_t i = 0; i < ws->n; i++) {
-        struct worker *w = &ws->worker[i];
+        struct worker *w = ws->worker[i];
         answer_waits(w, NULL, &err); /* between two processes nobody else would */
-        uv_close((uv_handle_t *)&w->restart, on_timer_closed);
+        uv_close((uv_handle_t *)&w->restart, on_restart_closed);
         if (w->link)
             link_kill(w->link, "the server is shutting down");
     }
+}
+
+static bool is_paused(const struct worker *w)
+{
+    return w->state == WORKER_RESTARTING && uv_is_active((const uv_handle_t *)&w->restart) &&
+           uv_timer_get_due_in(&w->restart) > LONG_PAUSE;
+}
+
+void workers_retry(struct workers *ws, size_t index)
+{
+    struct worker *w = ws->worker[index];
+    memset(w->deaths, 0, sizeof w->deaths);
+    w->failed_ms = 0;
+    if (is_paused(w)) {
+        uv_timer_stop(&w->restart);
+        worker_start(w);
+    } else if (w->state == WORKER_FAILED && !w->link) {
+        worker_start(w);
+    }
+}
+
+int workers_unload(struct workers *ws, size_t index, struct vlmd_error *err)
+{
+    struct worker *w = ws->worker[index];
+    if (w->state == WORKER_UNLOADED || w->state == WORKER_UNLOADING || w->state == WORKER_FAILED)
+        return err_set(err, VLMD_INVALID, "model_path", "the model %s is not loaded", w->id);
+    if (!worker_is_idle(w))
+        return err_set(err, VLMD_BUSY, "model_path", "%u requests are using the model %s",
+                       w->n_jobs > w->n_holds ? w->n_jobs : w->n_holds, w->id);
+    worker_unload(w, "an operator wants it so");
+    return 0;
 }
 
 void workers_on_change(struct workers *ws, void (*fn)(void *context), void *context)
@@ -449,9 +532,24 @@ size_t workers_count(const struct workers *ws)
 int workers_find(const struct workers *ws, const char *name)
 {
     for (size_t i = 0; i < ws->n; i++)
-        if (strcmp(ws->worker[i].id, name) == 0 || strcmp(ws->worker[i].path, name) == 0)
+        if (strcmp(ws->worker[i]->id, name) == 0 || strcmp(ws->worker[i]->path, name) == 0)
             return (int)i;
     return -1;
+}
+
+int workers_discover(struct workers *ws, const char *name)
+{
+    struct model model;
+    struct vlmd_error err;
+    int index = workers_find(ws, name);
+    if (index >= 0 || !ws->on_demand || !models_find(name, &model))
+        return index;
+    const struct worker_model added = {model.id, model.path};
+    index = workers_add(ws, &added, &err);
+    if (index < 0)
+        log_write(LOG_ERROR, "%s: %s", name, err.text);
+    model_free(&model);
+    return index;
 }
 
 static int64_t kv_tokens_used(const struct worker *w)
@@ -464,7 +562,7 @@ static int64_t kv_tokens_used(const struct worker *w)
 
 struct worker_status workers_status(const struct workers *ws, size_t index)
 {
-    const struct worker *w = &ws->worker[index];
+    const struct worker *w = ws->worker[index];
     return (struct worker_status){
         .id = w->id,
         .path = w->path,
@@ -474,6 +572,9 @@ struct worker_status workers_status(const struct workers *ws, size_t index)
         .failure = &w->failure,
         .info = &w->info,
         .pid = w->link ? link_pid(w->link) : 0,
+        .memory_bytes = w->granted,
+        .named = w->named,
+        .idle_seconds = worker_is_idle(w) ? (double)(uv_now(ws->loop) - w->used_ms) / 1000 : 0,
         .jobs = w->n_jobs,
         .restarts = w->restarts,
         .load_seconds = w->load_seconds,
@@ -483,35 +584,53 @@ struct worker_status workers_status(const struct workers *ws, size_t index)
 
 const char *worker_state_name(enum worker_state state)
 {
-    static const char *const names[] = {"loading", "ready", "restarting", "failed"};
+    static const char *const names[] = {"unloaded",   "loading",   "ready",
+                                        "restarting", "unloading", "failed"};
     return names[state];
+}
+
+/* A model that failed is not tried again for everyone who asks, but after a while. */
+static bool still_fails(const struct worker *w)
+{
+    return w->state == WORKER_FAILED &&
+           (w->link || (w->failed_ms > 0 && uv_now(w->owner->loop) - w->failed_ms < RESTART_MS));
 }
 
 void workers_wait(struct workers *ws, size_t index, struct worker_wait *wait)
 {
-    struct worker *w = &ws->worker[index];
-    bool paused = w->state == WORKER_RESTARTING && uv_timer_get_due_in(&w->restart) > 2000;
+    struct worker *w = ws->worker[index];
+    w->n_holds += !wait->holds;
+    wait->holds = true;
+    w->used_ms = uv_now(ws->loop);
     if (w->state == WORKER_READY && !w->unreachable) {
         wait->done(wait->context, &w->info, NULL);
-    } else if (w->state == WORKER_FAILED || paused) {
+    } else if (still_fails(w) || is_paused(w)) {
         wait->done(wait->context, NULL, &w->failure);
     } else {
         wait->waiting = true;
         wait->next = w->waits;
         w->waits = wait;
+        if (w->state == WORKER_UNLOADED || w->state == WORKER_FAILED)
+            worker_start(w);
     }
 }
 
 void workers_stop_waiting(struct workers *ws, size_t index, struct worker_wait *wait)
 {
-    if (!wait->waiting)
-        return;
-    struct worker_wait **at = &ws->worker[index].waits;
-    while (*at && *at != wait)
+    struct worker *w = ws->worker[index];
+    struct worker_wait **at = &w->waits;
+    while (wait->waiting && *at && *at != wait)
         at = &(*at)->next;
-    if (*at)
+    if (wait->waiting && *at)
         *at = wait->next;
     wait->waiting = false;
+    if (!wait->holds)
+        return;
+    wait->holds = false;
+    w->n_holds--;
+    w->used_ms = uv_now(ws->loop);
+    if (worker_is_idle(w))
+        residency_settle(ws);
 }
 
 /* ---- jobs */
@@ -519,7 +638,7 @@ void workers_stop_waiting(struct workers *ws, size_t index, struct worker_wait *
 struct worker_job *workers_generate(struct workers *ws, size_t index, struct ipc_message *generate,
                                     const struct worker_events *events, struct vlmd_error *err)
 {
-    struct worker *w = &ws->worker[index];
+    struct worker *w = ws->worker[index];
     struct worker_job *job = NULL;
     if (w->state != WORKER_READY) {
         ipc_message_close_fds(generate);
@@ -547,6 +666,7 @@ struct worker_job *workers_generate(struct workers *ws, size_t index, struct ipc
         free(job);
         return NULL;
     }
+    w->used_ms = uv_now(ws->loop);
     job->next = w->jobs;
     w->jobs = job;
     w->n_jobs++;

@@ -1,5 +1,6 @@
-/* The workers: one process for each model, loaded at the start, brought back when it dies. Knows
- * nothing of HTTP. Requests are jobs here: each job ends with exactly one done, failed or lost,
+/* The workers: one process for each model that is loaded, at the start or when somebody waits for
+ * it, brought back when it dies, ended when its memory is wanted elsewhere. Knows nothing of HTTP.
+ * Requests are jobs here: each job ends with exactly one done, failed or lost,
  * unless it is let go before. */
 #pragma once
 
@@ -11,6 +12,14 @@
 struct workers;
 struct worker_job;
 
+/* What may change while the server runs. */
+struct workers_limits {
+    uint64_t memory_bytes; /* for all models together */
+    uint64_t idle_ms;      /* after which a model that nobody uses is unloaded; 0: never */
+    bool named_too;        /* also one that was named at the start */
+    uint64_t load_ms;      /* for loading a model */
+};
+
 struct workers_options {
     const char *program;
     int threads;
@@ -18,6 +27,8 @@ struct workers_options {
     const char *isa;
     struct metrics *metrics; /* NULL: nobody counts */
     unsigned silence_ms;     /* after which a worker that does not answer is killed; 0: never */
+    struct workers_limits limits;
+    bool on_demand; /* models that are found on the disk may be asked for */
 };
 
 struct worker_model {
@@ -26,10 +37,19 @@ struct worker_model {
 };
 
 enum worker_state {
+    WORKER_UNLOADED,
     WORKER_LOADING,
     WORKER_READY,
     WORKER_RESTARTING, /* it died; a new one starts soon */
-    WORKER_FAILED,     /* the model cannot be loaded */
+    WORKER_UNLOADING,  /* its process is being ended */
+    WORKER_FAILED,     /* the model cannot be loaded; tried again after a minute, if it is wanted */
+};
+
+/* Memory that it takes, told by its process before it takes it. */
+struct worker_needs {
+    uint64_t weight_bytes, kv_bytes;
+    uint64_t work_bytes;  /* of a step */
+    uint64_t image_bytes; /* of one image in the vision tower */
 };
 
 /* What the model is; texts are owned by the worker. */
@@ -54,33 +74,48 @@ struct worker_status {
     const struct vlmd_error *failure; /* when failed */
     const struct worker_info *info;   /* when ready */
     pid_t pid;
+    uint64_t memory_bytes; /* of the budget, held by its process */
+    bool named;
+    double idle_seconds; /* since somebody used it; 0 while somebody does */
     unsigned jobs;
     unsigned restarts;
     double load_seconds;    /* the last time, 0 before */
     int64_t kv_tokens_used; /* by its jobs, as far as it has told */
 };
 
+/* The models are those that were named: they are loaded at once. */
 struct workers *workers_open(uv_loop_t *loop, const struct workers_options *options,
                              const struct worker_model *models, size_t n_models,
                              struct vlmd_error *err);
 /* Kills the processes. The memory is given back when the loop has seen their end. */
 void workers_close(struct workers *workers);
+void workers_configure(struct workers *workers, const struct workers_limits *limits);
 /* Called whenever a worker's state changes. */
 void workers_on_change(struct workers *workers, void (*fn)(void *context), void *context);
 
 size_t workers_count(const struct workers *workers);
 /* Index of a model by its id or its folder as it was given, or -1. */
 int workers_find(const struct workers *workers, const char *name);
+/* The same for what a client asks for: a model that is found on the disk is added. */
+int workers_discover(struct workers *workers, const char *name);
+/* One more model, not loaded yet. Its index, or -1 with *err. */
+int workers_add(struct workers *workers, const struct worker_model *model, struct vlmd_error *err);
+/* An operator's word: a model that failed or keeps dying is started again at once, and what it did
+ * before is forgotten. To wait for it there is workers_wait. */
+void workers_retry(struct workers *workers, size_t index);
+/* Ends the process of a model. VLMD_BUSY: it is being used; VLMD_INVALID: it is not loaded. */
+int workers_unload(struct workers *workers, size_t index, struct vlmd_error *err);
 struct worker_status workers_status(const struct workers *workers, size_t index);
 const char *worker_state_name(enum worker_state state);
 
-/* Waiting for a model: embedded in what waits. Called once, with info or with err, possibly before
- * workers_wait returns. */
+/* Waiting for a model, which is loaded if it is not: embedded in what waits. Called once, with info
+ * or with err, possibly before workers_wait returns. From then until workers_stop_waiting, which
+ * must follow in any case, the model counts as used and is not unloaded. */
 struct worker_wait {
     void *context;
     void (*done)(void *context, const struct worker_info *info, const struct vlmd_error *err);
     struct worker_wait *next;
-    bool waiting;
+    bool waiting, holds;
 };
 void workers_wait(struct workers *workers, size_t index, struct worker_wait *wait);
 void workers_stop_waiting(struct workers *workers, size_t index, struct worker_wait *wait);

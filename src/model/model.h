@@ -55,7 +55,9 @@ struct model_class {
                         struct vlmd_error *err);
     /* Bytes that encode_image takes while it works on a picture of this size, its result included.
      * NULL where encode_image is. */
-    size_t (*image_bytes)(const struct model *model, int32_t width, int32_t height);
+    size_t (*image_bytes)(const struct model_config *config, int32_t width, int32_t height);
+    /* Memory that a model takes beside weights and kv cache for steps of batch_tokens. */
+    size_t (*step_bytes)(const struct model_config *config, int32_t batch_tokens);
 };
 
 /* Architectures embed this as their first member. */

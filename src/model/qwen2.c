@@ -54,10 +54,16 @@ static void qwen2_head(struct model *model, struct tensor logits, struct tensor 
     text_qwen2_head(text_of(model), logits, hidden);
 }
 
+static size_t qwen2_step_bytes(const struct model_config *config, int32_t batch_tokens)
+{
+    return text_qwen2_bytes(&config->text, batch_tokens);
+}
+
 const struct model_class model_qwen2 = {
     .model_type = "qwen2",
     .open = qwen2_open,
     .close = qwen2_close,
     .forward = qwen2_forward,
     .head = qwen2_head,
+    .step_bytes = qwen2_step_bytes,
 };

@@ -90,9 +90,15 @@ static int qwen2_5_vl_encode_image(struct model *model, const uint8_t *rgb, int3
                               cancel_context, embeddings, err);
 }
 
-static size_t qwen2_5_vl_image_bytes(const struct model *model, int32_t width, int32_t height)
+static size_t qwen2_5_vl_step_bytes(const struct model_config *config, int32_t batch_tokens)
 {
-    return vit_qwen2_5_bytes(((const struct qwen2_5_vl *)model)->vit, width, height);
+    return text_qwen2_bytes(&config->text, batch_tokens);
+}
+
+static size_t qwen2_5_vl_image_bytes(const struct model_config *config, int32_t width,
+                                     int32_t height)
+{
+    return vit_qwen2_5_bytes(&config->vision, width, height);
 }
 
 const struct model_class model_qwen2_5_vl = {
@@ -102,5 +108,6 @@ const struct model_class model_qwen2_5_vl = {
     .forward = qwen2_5_vl_forward,
     .head = qwen2_5_vl_head,
     .encode_image = qwen2_5_vl_encode_image,
+    .step_bytes = qwen2_5_vl_step_bytes,
     .image_bytes = qwen2_5_vl_image_bytes,
 };

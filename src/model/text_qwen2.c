@@ -104,6 +104,13 @@ static int load(struct text_qwen2 *text, const struct checkpoint *cp, const char
     return ws.failed ? -1 : 0;
 }
 
+size_t text_qwen2_bytes(const struct text_config *config, int32_t batch_tokens)
+{
+    struct scratch measure = {0};
+    lay_out(config, &measure, batch_tokens);
+    return measure.used;
+}
+
 struct text_qwen2 *text_qwen2_open(const struct text_config *config, const struct checkpoint *cp,
                                    const char *prefix, const char *head_prefix, struct backend *be,
                                    int32_t batch_tokens, struct vlmd_error *err)
@@ -128,9 +135,7 @@ struct text_qwen2 *text_qwen2_open(const struct text_config *config, const struc
     rope_frequencies(text->inv_freq, config->head_dim, config->rope_theta);
     if (load(text, cp, prefix, head_prefix, err) < 0)
         goto fail;
-    struct scratch measure = {0};
-    lay_out(config, &measure, batch_tokens);
-    if (scratch_open(&text->scratch, be, measure.used, err) < 0)
+    if (scratch_open(&text->scratch, be, text_qwen2_bytes(config, batch_tokens), err) < 0)
         goto fail;
     return text;
 fail:

@@ -13,6 +13,8 @@ struct text_qwen2 *text_qwen2_open(const struct text_config *config, const struc
                                    const char *prefix, const char *head_prefix, struct backend *be,
                                    int32_t batch_tokens, struct vlmd_error *err);
 void text_qwen2_close(struct text_qwen2 *text);
+/* As model_class.step_bytes. */
+size_t text_qwen2_bytes(const struct text_config *config, int32_t batch_tokens);
 
 /* As model_class.forward and model_class.head. */
 int text_qwen2_forward(struct text_qwen2 *text, const struct model_step *step,

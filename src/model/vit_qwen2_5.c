@@ -277,9 +277,8 @@ static size_t host_bytes(const struct vision_config *c, int32_t n)
 }
 
 /* The lists of vit_windows are a few integers for each token and do not count. */
-size_t vit_qwen2_5_bytes(const struct vit_qwen2_5 *vit, int32_t width, int32_t height)
+size_t vit_qwen2_5_bytes(const struct vision_config *c, int32_t width, int32_t height)
 {
-    const struct vision_config *c = vit->config;
     int32_t n = patch_count(c, width, height), unit = c->merge_size * c->merge_size;
     struct scratch measure = {0};
     lay_out(c, &measure, n);

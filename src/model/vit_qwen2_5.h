@@ -16,7 +16,7 @@ struct vit_qwen2_5 *vit_qwen2_5_open(const struct vision_config *config,
 void vit_qwen2_5_close(struct vit_qwen2_5 *vit);
 
 /* As model_class.image_bytes. */
-size_t vit_qwen2_5_bytes(const struct vit_qwen2_5 *vit, int32_t width, int32_t height);
+size_t vit_qwen2_5_bytes(const struct vision_config *config, int32_t width, int32_t height);
 /* As model_class.encode_image. width and height are multiples of patch_size * merge_size. */
 int vit_qwen2_5_encode(struct vit_qwen2_5 *vit, const uint8_t *rgb, int32_t width, int32_t height,
                        vlmd_cancel_fn cancel, void *cancel_context, struct tensor *embeddings,

@@ -21,9 +21,9 @@ struct line {
     struct letter *first, **last; /* arrived and read, but not yet taken by the loop */
     pthread_t thread;
     bool has_thread;
-    unsigned stall_ms;
+    atomic_uint stall_ms; /* 0: the loop is not watched yet */
     atomic_bool closing;
-    atomic_llong attended; /* monotonic ms of the loop's last look; 0: not yet */
+    atomic_llong attended; /* monotonic ms of the loop's last look */
 };
 
 static long long now_ms(void)
@@ -35,8 +35,8 @@ static long long now_ms(void)
 
 static bool stalled(const struct line *line)
 {
-    long long attended = atomic_load(&line->attended);
-    return attended > 0 && now_ms() - attended > (long long)line->stall_ms;
+    unsigned stall_ms = atomic_load(&line->stall_ms);
+    return stall_ms > 0 && now_ms() - atomic_load(&line->attended) > (long long)stall_ms;
 }
 
 /* ---- with the lock */
@@ -119,7 +119,7 @@ static void *attend_meanwhile(void *context)
 
 /* ---- life */
 
-struct line *line_open(int channel_fd, unsigned stall_ms, struct vlmd_error *err)
+struct line *line_open(int channel_fd, struct vlmd_error *err)
 {
     struct channel *channel = channel_open(channel_fd, IPC_BY_WORKER, IPC_BY_FRONT, err);
     struct line *line = channel ? calloc(1, sizeof *line) : NULL;
@@ -130,7 +130,6 @@ struct line *line_open(int channel_fd, unsigned stall_ms, struct vlmd_error *err
         return NULL;
     }
     line->channel = channel;
-    line->stall_ms = stall_ms;
     line->last = &line->first;
     pthread_mutex_init(&line->lock, NULL);
     line->has_thread = pthread_create(&line->thread, NULL, attend_meanwhile, line) == 0;
@@ -140,6 +139,12 @@ struct line *line_open(int channel_fd, unsigned stall_ms, struct vlmd_error *err
         return NULL;
     }
     return line;
+}
+
+void line_watch(struct line *line, unsigned stall_ms)
+{
+    atomic_store(&line->attended, now_ms());
+    atomic_store(&line->stall_ms, stall_ms);
 }
 
 void line_close(struct line *line)

@@ -7,9 +7,11 @@
 
 struct line;
 
-/* Takes the socket over. After `stall_ms` in which the loop did not ask for messages, though it has
- * begun to, PING is not answered any more: the front then takes the worker for wedged. */
-struct line *line_open(int channel_fd, unsigned stall_ms, struct vlmd_error *err);
+/* Takes the socket over. */
+struct line *line_open(int channel_fd, struct vlmd_error *err);
+/* From now on PING is not answered any more when the loop has not asked for messages for
+ * `stall_ms`: the front then takes the worker for wedged. */
+void line_watch(struct line *line, unsigned stall_ms);
 void line_close(struct line *line); /* NULL is fine */
 
 /* As channel_send, from any thread. */

@@ -294,6 +294,45 @@ static void send_ready(struct worker *w)
     send(w, &message);
 }
 
+static void tell_loading(struct worker *w, const char *what)
+{
+    struct ipc_message loading = {.type = IPC_LOADING};
+    loading.loading.text = ipc_string(what);
+    send(w, &loading);
+}
+
+static void greet(struct worker *w)
+{
+    struct ipc_message hello = {.type = IPC_HELLO, .hello = {IPC_VERSION}};
+    send(w, &hello);
+    tell_loading(w, "reading the configuration");
+}
+
+/* Tells what the model will take and waits until it may. -1 with *err; the front is gone: w->over.
+ */
+static int ask_for_memory(struct worker *w, const char *model,
+                          const struct vlmd_engine_options *options, struct vlmd_error *err)
+{
+    struct vlmd_engine_needs needs;
+    if (vlmd_engine_measure(model, options, &needs, err) < 0)
+        return -1;
+    struct ipc_message message = {
+        .type = IPC_NEEDS,
+        .needs = {needs.weight_bytes, needs.kv_bytes, needs.work_bytes, needs.image_bytes},
+    };
+    send(w, &message);
+    for (bool granted = false; !granted && !w->over;) {
+        struct ipc_message *m;
+        int got = line_next(w->line, true, &m, err);
+        w->over = got < 0;
+        if (got <= 0)
+            continue;
+        granted = m->type == IPC_GRANT;
+        ipc_message_free(m);
+    }
+    return w->over ? -1 : 0;
+}
+
 static int load(struct worker *w, const struct worker_options *options, struct vlmd_error *err)
 {
     const struct vlmd_engine_options engine_options = {
@@ -310,6 +349,9 @@ static int load(struct worker *w, const struct worker_options *options, struct v
         .failed = on_failed,
         .poll = on_poll,
     };
+    if (ask_for_memory(w, options->model, &engine_options, err) < 0)
+        return -1;
+    tell_loading(w, "opening the checkpoint");
     w->engine = vlmd_engine_open(options->model, &engine_options, err);
     if (!w->engine)
         return -1;
@@ -325,15 +367,6 @@ static void unload(struct worker *w)
     scheduler_close(w->scheduler);
     prompt_maker_close(w->prompts);
     vlmd_engine_close(w->engine);
-}
-
-static void greet(struct worker *w)
-{
-    struct ipc_message hello = {.type = IPC_HELLO, .hello = {IPC_VERSION}};
-    struct ipc_message loading = {.type = IPC_LOADING};
-    loading.loading.text = ipc_string("opening the checkpoint");
-    send(w, &hello);
-    send(w, &loading);
 }
 
 static int refuse(struct worker *w, const struct vlmd_error *error)
@@ -353,6 +386,7 @@ static int refuse(struct worker *w, const struct vlmd_error *error)
 
 static void serve(struct worker *w)
 {
+    line_watch(w->line, STALL_MS);
     send_ready(w);
     while (!w->over) {
         receive(w, scheduler_idle(w->scheduler));
@@ -367,16 +401,16 @@ int worker_main(int channel_fd, const struct worker_options *options)
     struct worker w = {0};
     int status = 0;
     log_set_role("worker");
-    w.line = line_open(channel_fd, STALL_MS, &err);
+    w.line = line_open(channel_fd, &err);
     if (!w.line) {
         log_write(LOG_ERROR, "%s", err.text);
         return 1;
     }
     greet(&w);
-    if (load(&w, options, &err) < 0)
-        status = refuse(&w, &err);
-    else
+    if (load(&w, options, &err) == 0)
         serve(&w);
+    else if (!w.over)
+        status = refuse(&w, &err);
     unload(&w);
     line_close(w.line);
     return status;

@@ -4,7 +4,8 @@
  *
  * The folder's name chooses how loading goes: "fail" reports FAILED, "die" exits, "slow" takes two
  * seconds and tells its progress, "endless" does so for ever, "stop" stops itself, "wedge" hangs,
- * "blind" has no vision; any other name is ready at once.
+ * "blind" has no vision, "needs-N" and "needs-N-NAME" ask for N MB; any other name is ready at
+ * once.
  *
  * Orders, the first word of the last text in the messages:
  *   say TEXT        answers TEXT, word by word
@@ -57,6 +58,7 @@ static const char *model; /* its folder */
 static struct job jobs[MAX_JOBS];
 static int n_jobs;
 static int n_cancelled;
+static bool granted; /* the memory that it asked for */
 
 static double now(void)
 {
@@ -346,6 +348,8 @@ static void attend(int timeout_ms)
         on_estimate(&m->estimate);
     else if (m->type == IPC_CANCEL)
         on_cancel(m->cancel.id);
+    else if (m->type == IPC_GRANT)
+        granted = true;
     else if (m->type == IPC_PING && (pong.pong.number = m->ping.number))
         send_message(&pong);
     ipc_message_free(m);
@@ -366,6 +370,12 @@ static void load(void)
         send_message(&failed);
         exit(1);
     }
+    struct ipc_message needs = {.type = IPC_NEEDS, .needs = {.kv_bytes = 1000000}};
+    if (strncmp(name, "needs-", 6) == 0)
+        needs.needs.weight_bytes = (uint64_t)atoi(name + 6) * 1000000 - 1000000;
+    send_message(&needs);
+    while (!granted)
+        attend(-1);
     if (strcmp(name, "stop") == 0)
         raise(SIGSTOP);
     if (strcmp(name, "wedge") == 0)

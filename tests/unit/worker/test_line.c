@@ -23,7 +23,7 @@ static struct pair open_pair(void)
     int ends[2];
     assert_int_equal(channel_pair(ends, &err), 0);
     p.front = channel_open(ends[0], IPC_BY_FRONT, IPC_BY_WORKER, &err);
-    p.line = line_open(ends[1], STALL_MS, &err);
+    p.line = line_open(ends[1], &err);
     assert_non_null(p.front);
     assert_non_null(p.line);
     struct ipc_message hello = {.type = IPC_HELLO, .hello = {IPC_VERSION}};
@@ -71,7 +71,7 @@ static void test_answers_while_loading(void **state)
 {
     (void)state;
     struct pair p = open_pair();
-    compute(2 * STALL_MS); /* the loop has not begun: nothing counts as a stall */
+    compute(2 * STALL_MS); /* nobody watches the loop yet */
     for (uint64_t i = 1; i <= 3; i++) {
         ping(&p, i);
         assert_true(answered(&p, i, 5000));
@@ -116,7 +116,7 @@ static void test_goes_silent_when_the_loop_hangs(void **state)
     struct vlmd_error err;
     struct ipc_message *m;
     struct pair p = open_pair();
-    assert_int_equal(line_next(p.line, false, &m, &err), 0); /* the loop begins, and hangs */
+    line_watch(p.line, STALL_MS); /* the loop begins, and hangs */
     compute(2 * STALL_MS);
     ping(&p, 1);
     assert_false(answered(&p, 1, 2 * STALL_MS));
@@ -148,7 +148,7 @@ static void test_the_front_goes_while_the_loop_computes(void **state)
     pid_t pid = fork();
     if (pid == 0) {
         close(ends[0]);
-        struct line *line = line_open(ends[1], STALL_MS, &err);
+        struct line *line = line_open(ends[1], &err);
         compute(20000);
         _exit(line ? 9 : 8);
     }
