@@ -204,7 +204,7 @@ def test_chunked_body(fake):
 def test_models(fake):
     listed = fake.get("/v1/models").json()
     assert listed["object"] == "list"
-    assert [model["id"] for model in listed["data"]] == ["fake", "blind"]
+    assert [model["id"] for model in listed["data"]][:2] == ["fake", "blind"]
     assert all(model["object"] == "model" for model in listed["data"])
     assert fake.get("/v1/models/fake").json() == listed["data"][0]
     assert fake.get("/v1/models/f%61ke").json() == listed["data"][0]

@@ -432,7 +432,7 @@ def test_names_of_models(fake_model):
     """By id, by folder; two folders of one name by their paths."""
     first, second = fake_model("same"), fake_model("same")
     server = Server(models=[first, second, fake_model("other")])
-    names = [model["id"] for model in server.get("/v1/models").json()["data"]]
+    names = [model["id"] for model in server.get("/v1/models").json()["data"]][:3]  # those on the disk follow
     assert names == ["same", str(second), "other"]
     for name in [*names, str(first)]:
         answer = server.post({"model": name, "messages": [user("say hi")]})

@@ -222,7 +222,7 @@ def test_a_load_that_takes_too_long(start, fake_model):
     server = start("--model-load-timeout", 1)
     answer = admin(server, "load", fake_model("endless"))
     assert answer.status == 503 and "not loaded within 1 s" in answer.error()["message"]
-    assert len(server.children()) == 3
+    eventually(lambda: len(server.children()) == 3)
 
 
 def test_the_end_while_a_model_loads(start):
