@@ -26,7 +26,7 @@ def ask(client, content, **more):
 
 
 def test_models(client):
-    assert [model.id for model in client.models.list()] == ["fake", "blind"]
+    assert [model.id for model in client.models.list()][:2] == ["fake", "blind"]
     assert client.models.retrieve("fake").id == "fake"
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve("nosuch")
