@@ -592,8 +592,8 @@ const char *worker_state_name(enum worker_state state)
 /* A model that failed is not tried again for everyone who asks, but after a while. */
 static bool still_fails(const struct worker *w)
 {
-    return w->state == WORKER_FAILED &&
-           (w->link || (w->failed_ms > 0 && uv_now(w->owner->loop) - w->failed_ms < RESTART_MS));
+    return w->state == WORKER_FAILED && w->failed_ms > 0 &&
+           uv_now(w->owner->loop) - w->failed_ms < RESTART_MS;
 }
 
 void workers_wait(struct workers *ws, size_t index, struct worker_wait *wait)
@@ -610,8 +610,8 @@ void workers_wait(struct workers *ws, size_t index, struct worker_wait *wait)
         wait->waiting = true;
         wait->next = w->waits;
         w->waits = wait;
-        if (w->state == WORKER_UNLOADED || w->state == WORKER_FAILED)
-            worker_start(w);
+        if (w->state == WORKER_UNLOADED || (w->state == WORKER_FAILED && !w->link))
+            worker_start(w); /* else when its last process has ended */
     }
 }
 

@@ -183,6 +183,7 @@ class Server:
         return connection
 
     def worker_pid(self, index=0):
+        """0 when it has none: never to be given to os.kill."""
         return self.status()["models"][index]["pid"]
 
     def children(self):

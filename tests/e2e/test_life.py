@@ -128,10 +128,12 @@ def test_requests_of_a_dead_worker_begin_again_once_and_then_fail(start):
     threads = [threading.Thread(target=one, args=(i % 2 == 0,)) for i in range(8)]
     for thread in threads:
         thread.start()
+    before_it = 0
     for sig in (signal.SIGSEGV, signal.SIGKILL):
-        eventually(lambda: running(server) == 8)
+        eventually(lambda: server.worker_pid() not in (0, before_it) and running(server) == 8)
         assert not results
-        os.kill(server.worker_pid(), sig)
+        before_it = server.worker_pid()
+        os.kill(before_it, sig)
     for thread in threads:
         thread.join(10)
     assert [answer.status for answer in results] == [500] * 8
