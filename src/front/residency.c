@@ -40,7 +40,7 @@ static bool holds_memory(const struct worker *w)
 /* Models that were named at the start go last; among equals, that which was used least recently. */
 static bool goes_before(const struct worker *a, const struct worker *b)
 {
-    return a->named != b->named ? b->named : a->used_ms < b->used_ms;
+    return a->named != b->named ? b->named : a->last_use < b->last_use;
 }
 
 static struct worker *first_to_go(const struct workers *ws)

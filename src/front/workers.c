@@ -104,6 +104,12 @@ static void answer_waits(struct worker *w, const struct worker_info *info,
     }
 }
 
+static void touch(struct worker *w)
+{
+    w->used_ms = uv_now(w->owner->loop);
+    w->last_use = ++w->owner->uses;
+}
+
 static void set_state(struct worker *w, enum worker_state state)
 {
     w->state = state;
@@ -150,7 +156,7 @@ static void on_ready(struct worker *w, const struct ipc_ready *m)
     metrics_observe(w->owner->metrics, METRICS_LOAD_SECONDS, w->load_seconds);
     log_write(LOG_INFO, "%s: ready after %.1f s (%s, %s kernels, context %d)", w->id,
               w->load_seconds, w->info.architecture, w->info.isa, w->info.context_length);
-    w->used_ms = uv_now(w->owner->loop);
+    touch(w);
     set_state(w, WORKER_READY);
     answer_waits(w, &w->info, NULL);
 }
@@ -601,7 +607,7 @@ void workers_wait(struct workers *ws, size_t index, struct worker_wait *wait)
     struct worker *w = ws->worker[index];
     w->n_holds += !wait->holds;
     wait->holds = true;
-    w->used_ms = uv_now(ws->loop);
+    touch(w);
     if (w->state == WORKER_READY && !w->unreachable) {
         wait->done(wait->context, &w->info, NULL);
     } else if (still_fails(w) || is_paused(w)) {
@@ -628,7 +634,7 @@ void workers_stop_waiting(struct workers *ws, size_t index, struct worker_wait *
         return;
     wait->holds = false;
     w->n_holds--;
-    w->used_ms = uv_now(ws->loop);
+    touch(w);
     if (worker_is_idle(w))
         residency_settle(ws);
 }
@@ -666,7 +672,7 @@ struct worker_job *workers_generate(struct workers *ws, size_t index, struct ipc
         free(job);
         return NULL;
     }
-    w->used_ms = uv_now(ws->loop);
+    touch(w);
     job->next = w->jobs;
     w->jobs = job;
     w->n_jobs++;

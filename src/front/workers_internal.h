@@ -20,6 +20,7 @@ struct worker {
     unsigned restarts;
     uint64_t started_ms, told_ms;
     uint64_t failed_ms, used_ms; /* when it failed; when it was used last */
+    uint64_t last_use;           /* the number of it: two may fall into one millisecond */
     double load_seconds;
     char progress[128];
     float fraction;
@@ -43,7 +44,7 @@ struct workers {
     unsigned silence_ms;
     struct workers_limits limits;
     bool on_demand;
-    uint64_t next_id;
+    uint64_t next_id, uses;
     bool closing;
     size_t n_open; /* handles and processes that are not yet gone */
     uv_timer_t tick;
