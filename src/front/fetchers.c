@@ -446,3 +446,8 @@ struct fetchers_status fetchers_status(const struct fetchers *fs)
         .failed = fs->failed,
     };
 }
+
+pid_t fetchers_pid(const struct fetchers *fs)
+{
+    return fs->link ? link_pid(fs->link) : 0;
+}

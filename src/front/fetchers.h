@@ -48,3 +48,4 @@ struct fetchers_status {
     uint64_t fetched, failed; /* since the start */
 };
 struct fetchers_status fetchers_status(const struct fetchers *fetchers);
+pid_t fetchers_pid(const struct fetchers *fetchers); /* 0 while there is none */

@@ -5,6 +5,9 @@
 #include "front/http_internal.h"
 
 #define WATCH_MS 250
+#define SEND_BUFFER                                                                                \
+    (256 << 10) /* bytes that the system may hold for a client who does not read                   \
+                 */
 
 /* ---- closing */
 
@@ -151,7 +154,9 @@ static void on_connection(uv_stream_t *listener, int status)
         metrics_add(s->options.metrics, METRICS_CONNECTIONS_REFUSED, 1);
         conn_close(c);
     } else {
+        int buffer = SEND_BUFFER;
         uv_tcp_nodelay(&c->tcp, 1);
+        uv_send_buffer_size((uv_handle_t *)&c->tcp, &buffer);
         conn_start(c);
     }
 }

@@ -318,47 +318,64 @@ static void append_models(struct buf *out, const struct api *api)
     }
 }
 
-struct watched {
-    const char *role, *model;
-    pid_t pid;
+/* The samples of two families, so that each process is asked about once. */
+struct uses {
+    struct buf memory, time;
 };
 
-static void append_process(struct buf *out, const char *name, bool memory, struct watched p)
+static void add_use(struct uses *u, const char *role, const char *model,
+                    const struct process_use *use)
 {
-    const char *labels[] = {"role", p.role, "model", p.model, NULL};
-    struct process_use use = process_use(p.pid);
-    metrics_sample(out, name, memory ? (double)use.resident_bytes : use.cpu_seconds, labels);
+    const char *labels[] = {"role", role, "model", model, NULL};
+    metrics_sample(&u->memory, "vlmd_process_resident_bytes", (double)use->resident_bytes, labels);
+    metrics_sample(&u->time, "vlmd_process_cpu_seconds", use->cpu_seconds, labels);
 }
 
-/* One sample for the front and each worker; the decoders are alike and added up. */
-static void append_process_family(struct buf *out, const struct api *api, const char *name,
-                                  const char *type, const char *help, bool memory)
+/* The decoders are alike and added up. */
+static struct process_use decoders_use(const struct api *api)
 {
-    metrics_family(out, name, type, help);
-    append_process(out, name, memory, (struct watched){"front", "", getpid()});
-    for (size_t i = 0; i < workers_count(api->workers); i++) {
-        struct worker_status w = workers_status(api->workers, i);
-        if (w.pid > 0)
-            append_process(out, name, memory, (struct watched){"worker", w.id, w.pid});
-    }
-    double sum = 0;
+    struct process_use sum = {0};
     struct decoders_status d = decoders_status(api->decoders);
     for (unsigned i = 0; i < d.processes; i++) {
         pid_t pid = decoders_pid(api->decoders, i);
         struct process_use use = pid > 0 ? process_use(pid) : (struct process_use){0};
-        sum += memory ? (double)use.resident_bytes : use.cpu_seconds;
+        sum.resident_bytes += use.resident_bytes;
+        sum.cpu_seconds += use.cpu_seconds;
     }
-    const char *labels[] = {"role", "decoder", "model", "", NULL};
-    metrics_sample(out, name, sum, labels);
+    return sum;
+}
+
+static void append_uses(struct buf *out, const struct api *api, const struct process_use *front)
+{
+    struct uses u = {0};
+    add_use(&u, "front", "", front);
+    for (size_t i = 0; i < workers_count(api->workers); i++) {
+        struct worker_status w = workers_status(api->workers, i);
+        struct process_use use = w.pid > 0 ? process_use(w.pid) : (struct process_use){0};
+        if (w.pid > 0)
+            add_use(&u, "worker", w.id, &use);
+    }
+    struct process_use decoders = decoders_use(api);
+    add_use(&u, "decoder", "", &decoders);
+    pid_t fetcher = fetchers_pid(api->fetchers);
+    struct process_use use = fetcher > 0 ? process_use(fetcher) : (struct process_use){0};
+    if (fetcher > 0)
+        add_use(&u, "fetcher", "", &use);
+    metrics_family(out, "vlmd_process_resident_bytes", "gauge",
+                   "Memory of the processes, mapped weights included.");
+    buf_append(out, u.memory.data, u.memory.len);
+    metrics_family(out, "vlmd_process_cpu_seconds", "gauge",
+                   "Processor time of the processes that run now.");
+    buf_append(out, u.time.data, u.time.len);
+    out->failed = out->failed || u.memory.failed || u.time.failed;
+    buf_free(&u.memory);
+    buf_free(&u.time);
 }
 
 static void append_processes(struct buf *out, const struct api *api)
 {
     struct process_use front = process_use(getpid());
-    append_process_family(out, api, "vlmd_process_resident_bytes", "gauge",
-                          "Memory of the processes, mapped weights included.", true);
-    append_process_family(out, api, "vlmd_process_cpu_seconds", "gauge",
-                          "Processor time of the processes that run now.", false);
+    append_uses(out, api, &front);
     one(out, "process_resident_memory_bytes", "gauge", "Memory of the front.",
         (double)front.resident_bytes);
     one(out, "process_cpu_seconds_total", "counter", "Processor time of the front.",
