@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
+#include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -189,6 +191,8 @@ static int deny_calls(scmp_filter_ctx filter)
         SCMP_SYS(acct),
         SCMP_SYS(quotactl),
         SCMP_SYS(syslog),
+        SCMP_SYS(setpriority),
+        SCMP_SYS(ioprio_set),
     };
     int status = 0;
     for (size_t i = 0; i < sizeof calls / sizeof *calls && status == 0; i++)
@@ -203,6 +207,26 @@ static int deny_processes(scmp_filter_ctx filter)
     if (status == 0)
         status = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
                                   SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
+    return status;
+}
+
+/* abort() sends a signal to its own process. Nobody else gets one, neither directly nor by way of a
+ * descriptor's owner, and nobody else's limits are touched. */
+static int deny_signals(scmp_filter_ctx filter)
+{
+    static const int owners[] = {F_SETOWN, F_SETOWN_EX, F_SETSIG, F_NOTIFY};
+    static const unsigned requests[] = {FIOSETOWN, SIOCSPGRP, TIOCSTI};
+    int status = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(tgkill), 1,
+                                  SCMP_A0(SCMP_CMP_NE, (scmp_datum_t)getpid()));
+    if (status == 0)
+        status = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prlimit64), 1,
+                                  SCMP_A0(SCMP_CMP_NE, 0));
+    for (size_t i = 0; i < sizeof owners / sizeof *owners && status == 0; i++)
+        status = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(fcntl), 1,
+                                  SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)owners[i]));
+    for (size_t i = 0; i < sizeof requests / sizeof *requests && status == 0; i++)
+        status = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
+                                  SCMP_A1(SCMP_CMP_EQ, requests[i]));
     return status;
 }
 
@@ -257,6 +281,8 @@ static int filter_calls(struct vlmd_error *err)
     int status = deny_calls(filter);
     if (status == 0)
         status = deny_processes(filter);
+    if (status == 0)
+        status = deny_signals(filter);
     if (status == 0)
         status = deny_writing(filter);
     if (status == 0)

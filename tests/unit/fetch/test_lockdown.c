@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
+#include <linux/sockios.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -170,6 +172,51 @@ static bool raises_a_limit(void)
     return setrlimit(RLIMIT_NOFILE, &limit) == 0 && geteuid() != 0;
 }
 
+static bool signals_its_parent_thread(void)
+{
+    return syscall(SYS_tgkill, getppid(), getppid(), 0) == 0;
+}
+
+static bool signals_through_a_descriptor(void)
+{
+    return fcntl(STDERR_FILENO, F_SETOWN, getppid()) == 0;
+}
+
+static bool signals_through_a_socket(void)
+{
+    int owner = getppid(), fd = socket(AF_INET, SOCK_STREAM, 0);
+    return ioctl(fd, FIOSETOWN, &owner) == 0 || ioctl(fd, SIOCSPGRP, &owner) == 0;
+}
+
+static bool limits_its_parent(void)
+{
+    struct rlimit limit;
+    return prlimit(getppid(), RLIMIT_NOFILE, NULL, &limit) == 0;
+}
+
+static bool holds_its_parent(void)
+{
+    return syscall(SYS_pidfd_open, getppid(), 0) >= 0;
+}
+
+static bool runs_from_memory(void)
+{
+    static const char *const none[] = {NULL};
+    int fd = memfd_create("program", 0);
+    return syscall(SYS_execveat, fd, "", none, none, 0x1000) == 0 || errno == ENOEXEC;
+}
+
+static bool links_a_file(void)
+{
+    return symlink("/etc/passwd", "/tmp/vlmd-lockdown-link") == 0;
+}
+
+static bool queues_io(void)
+{
+    char parameters[120] = {0};
+    return syscall(SYS_io_uring_setup, 1, parameters) >= 0;
+}
+
 static void test_denied(void **state)
 {
     (void)state;
@@ -196,6 +243,14 @@ static void test_denied(void **state)
         {"setuid", changes_user},
         {"unshare", leaves_its_namespaces},
         {"setrlimit", raises_a_limit},
+        {"tgkill", signals_its_parent_thread},
+        {"F_SETOWN", signals_through_a_descriptor},
+        {"FIOSETOWN", signals_through_a_socket},
+        {"prlimit", limits_its_parent},
+        {"pidfd", holds_its_parent},
+        {"execveat", runs_from_memory},
+        {"symlink", links_a_file},
+        {"io_uring", queues_io},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int got = inside(cases[i].attempt);
@@ -264,6 +319,12 @@ static bool shares_memory(void)
     return shared_memory_seal(fd, 1 << 20, NULL) == 0 && close(fd) == 0;
 }
 
+/* A defect must end the process by its own signal. */
+static bool ends_itself(void)
+{
+    return raise(SIGCONT) == 0;
+}
+
 static void test_allowed(void **state)
 {
     (void)state;
@@ -274,7 +335,7 @@ static void test_allowed(void **state)
         {"thread", starts_a_thread},       {"addresses", knows_its_addresses},
         {"names", resolves_from_files},    {"sockets", opens_internet_sockets},
         {"/etc", reads_the_configuration}, {"named folder", reads_its_folder},
-        {"shared memory", shares_memory},
+        {"shared memory", shares_memory},  {"own signal", ends_itself},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int got = inside(cases[i].attempt);
