@@ -63,8 +63,9 @@ int main(int argc, char **argv)
     struct media_info info;
     struct picture picture;
     unsigned changes;
+    struct media_target target = {width, height, out, false};
     if (!file || !out || media_probe(bytes, len, NULL, &info, &err) < 0 ||
-        media_decode_resized(bytes, len, &info, width, height, out, &changes, &err) < 0) {
+        media_decode_resized(bytes, len, &info, &target, &changes, &err) < 0) {
         fprintf(stderr, "%s\n", err.text);
         return 1;
     }
@@ -80,7 +81,7 @@ int main(int argc, char **argv)
         media_resize(&picture, width, height, out, &err);
         resize = least(resize, now() - began);
         began = now();
-        media_decode_resized(bytes, len, &info, width, height, out, &changes, &err);
+        media_decode_resized(bytes, len, &info, &target, &changes, &err);
         ours = least(ours, now() - began);
     }
     printf("%d x %d to %d x %d: libjpeg-turbo alone %.1f ms, resize alone %.1f ms, decoder %.1f ms "

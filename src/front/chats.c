@@ -481,6 +481,7 @@ static int order_image(struct chat *c, size_t i, const struct worker_info *info,
         .max_pixels = receipt->plan.max_pixels,
         .max_side = receipt->plan.max_side,
         .header_only = c->estimating,
+        .to_srgb = c->owner->options.to_srgb,
         .limit_side = c->owner->options.limit_side,
         .limit_pixels = c->owner->options.limit_pixels,
     };

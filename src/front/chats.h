@@ -21,6 +21,7 @@ struct chats_options {
     uint64_t limit_pixels;
     bool log_content;        /* prompts and answers too */
     struct metrics *metrics; /* NULL: nobody counts */
+    bool to_srgb;            /* images by their ICC profiles */
     int32_t max_side;        /* of an image as the model is shown it; 0: as memory allows */
 };
 

@@ -441,6 +441,7 @@ struct decode_job *decoders_decode(struct decoders *ds, const struct decode_orde
         .max_pixels = order->max_pixels,
         .max_side = order->max_side,
         .header_only = order->header_only,
+        .to_srgb = order->to_srgb,
         .limit_side = order->limit_side,
         .limit_pixels = order->limit_pixels,
         .n_bytes = order->len,

@@ -27,6 +27,7 @@ struct decode_order {
     uint64_t min_pixels, max_pixels;
     int32_t max_side;
     bool header_only; /* only what it would be: a result without pixels */
+    bool to_srgb;     /* by the image's ICC profile */
     int32_t limit_side;
     uint64_t limit_pixels;
 };

@@ -239,6 +239,7 @@ static struct chats_options chats_options(const struct server *s)
         .limit_side = (int32_t)s->config->max_image_side,
         .limit_pixels = (uint64_t)s->config->max_image_pixels,
         .max_side = (int32_t)s->config->vision_max_dimension,
+        .to_srgb = s->config->color_profiles,
         .log_content = s->config->log_content,
         .metrics = s->api.metrics,
     };

@@ -37,6 +37,15 @@ struct rows {
 /* Gives stored_height rows and adds to *changes. */
 int jpeg_read(struct bytes in, const struct rows *rows, unsigned *changes, struct vlmd_error *err);
 
+/* The ICC profile, in new memory of at most MAX_PROFILE bytes; NULL when there is none that is
+ * whole. */
+enum {
+    MAX_PROFILE = 4 << 20
+};
+uint8_t *jpeg_profile(struct bytes in, size_t *len);
+uint8_t *png_profile(struct bytes in, size_t *len);
+uint8_t *webp_profile(struct bytes in, size_t *len);
+
 /* `channel` over white at this alpha, rounded to nearest: Pillow's paste() with a mask. */
 static inline uint8_t over_white(uint8_t channel, uint8_t alpha)
 {

@@ -7,6 +7,7 @@
 #include "base/image_limits.h"
 #include "media/codecs.h"
 #include "media/orient.h"
+#include "media/profile.h"
 #include "media/resize.h"
 
 static const struct media_limits defaults = {
@@ -174,15 +175,24 @@ static void filling_take(void *context)
     f->at += f->stride;
 }
 
-/* Rows into a resizer. */
+/* Rows into a resizer, converted on the way when there is a profile. */
+struct resizing {
+    struct resizer *resizer;
+    const struct profile *profile; /* or NULL */
+    int32_t width;
+};
+
 static uint8_t *resizing_next(void *context)
 {
-    return resizer_row(context);
+    return resizer_row(((struct resizing *)context)->resizer);
 }
 
 static void resizing_take(void *context)
 {
-    resizer_take(context);
+    struct resizing *r = context;
+    if (r->profile)
+        profile_apply(r->profile, resizer_row(r->resizer), r->width);
+    resizer_take(r->resizer);
 }
 
 /* Decodes as the file has it: out->info is set, width and height are not. */
@@ -217,14 +227,14 @@ int media_decode(const uint8_t *bytes, size_t len, const struct media_limits *li
 }
 
 /* By way of the whole picture, and upright row by row. */
-static int resize_stored(struct bytes in, const struct media_info *info, struct resizer *resizer,
+static int resize_stored(struct bytes in, const struct media_info *info, const struct rows *rows,
                          unsigned *changes, struct vlmd_error *err)
 {
     struct picture stored = {.info = *info};
     int status = decode_stored(in, &stored, err);
     for (int32_t y = 0; status == 0 && y < info->height; y++) {
-        orient_row(stored.rgb, info, y, resizer_row(resizer));
-        resizer_take(resizer);
+        orient_row(stored.rgb, info, y, rows->next(rows->context));
+        rows->take(rows->context);
     }
     *changes = stored.changes | (info->orientation == 1 ? 0 : MEDIA_ORIENTED);
     picture_free(&stored);
@@ -232,20 +242,26 @@ static int resize_stored(struct bytes in, const struct media_info *info, struct 
 }
 
 int media_decode_resized(const uint8_t *bytes, size_t len, const struct media_info *info,
-                         int32_t width, int32_t height, uint8_t *out, unsigned *changes,
+                         const struct media_target *target, unsigned *changes,
                          struct vlmd_error *err)
 {
     const struct codec *codec = &codecs[info->format];
     struct bytes in = {bytes, len};
-    struct resizer *resizer = resizer_open(info->width, info->height, width, height, out, err);
-    if (!resizer)
+    struct resizing resizing = {.width = info->width};
+    resizing.resizer =
+        resizer_open(info->width, info->height, target->width, target->height, target->rgb, err);
+    if (!resizing.resizer)
         return -1;
-    struct rows rows = {resizing_next, resizing_take, resizer};
+    struct profile *profile = target->to_srgb ? profile_open(in, info->format) : NULL;
+    resizing.profile = profile;
+    struct rows rows = {resizing_next, resizing_take, &resizing};
     *changes = 0;
     int status = codec->read && info->orientation == 1
                      ? codec->read(in, &rows, changes, err)
-                     : resize_stored(in, info, resizer, changes, err);
-    resizer_close(resizer);
+                     : resize_stored(in, info, &rows, changes, err);
+    *changes |= profile ? MEDIA_FROM_PROFILE : 0;
+    profile_close(profile);
+    resizer_close(resizing.resizer);
     return status;
 }
 

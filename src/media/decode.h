@@ -4,7 +4,8 @@
  *
  * Colours are those of Pillow's convert("RGB"), except that transparency is laid over white, as
  * qwen-vl-utils does (transformers' processor and mlx-vlm drop alpha and show whatever colour
- * hides under it). ICC profiles are not applied, as none of the three applies them. */
+ * hides under it). ICC profiles are applied only where that is asked for: none of the three does.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -36,7 +37,8 @@ enum media_change {
     MEDIA_FIRST_FRAME = 4, /* further frames were left out */
     MEDIA_DEPTH = 8,       /* 16 bits a sample became 8 */
     MEDIA_FROM_CMYK = 16,
-    MEDIA_CLIPPED = 32, /* 16-bit grey beyond 255 became white */
+    MEDIA_CLIPPED = 32,      /* 16-bit grey beyond 255 became white */
+    MEDIA_FROM_PROFILE = 64, /* by an ICC profile to sRGB */
 };
 
 /* The header's content. */
@@ -70,10 +72,15 @@ int media_decode(const uint8_t *bytes, size_t len, const struct media_limits *li
                  struct picture *out, struct vlmd_error *err);
 void picture_free(struct picture *picture);
 
-/* The same pixels at another size (media/resize.h), upright, into out (height x width x 3 bytes),
- * of which nothing is to be used on failure. A JPEG that needs no turning passes through row by
- * row; other pictures are in memory once. `info` is what media_probe said of these bytes; sets
- * *changes (of enum media_change). */
+struct media_target {
+    int32_t width, height;
+    uint8_t *rgb; /* height x width x 3 bytes, the caller's; not to be used after a failure */
+    bool to_srgb; /* convert by the picture's ICC profile, where it has one */
+};
+
+/* The same pixels at another size (media/resize.h), upright. A JPEG that needs no turning passes
+ * through row by row; other pictures are in memory once. `info` is what media_probe said of these
+ * bytes; sets *changes (of enum media_change). */
 int media_decode_resized(const uint8_t *bytes, size_t len, const struct media_info *info,
-                         int32_t width, int32_t height, uint8_t *out, unsigned *changes,
+                         const struct media_target *target, unsigned *changes,
                          struct vlmd_error *err);

@@ -145,8 +145,11 @@ static int read_rows(GifFileType *gif, int transparent, struct picture *out, str
     /* Around the frame the screen is transparent, or has the first colour where none is. */
     int32_t outside = transparent == NO_INDEX ? 0 : transparent;
     size_t pixels = (size_t)width * (size_t)out->info.stored_height;
-    for (size_t i = 0; i < pixels; i++)
-        memcpy(out->rgb + 3 * i, colours[outside], 3);
+    size_t stride = (size_t)width * 3;
+    for (size_t i = 0; i < stride; i += 3)
+        memcpy(out->rgb + i, colours[outside], 3);
+    for (size_t at = stride; at < 3 * pixels; at += stride)
+        memcpy(out->rgb + at, out->rgb, stride);
     bool see_through =
         transparent != NO_INDEX && (size_t)frame->Width * (size_t)frame->Height < pixels;
     int result = 0;

@@ -9,6 +9,7 @@
 
 #include <jerror.h> /* wants jpeglib.h before it */
 
+#include "base/buf.h"
 #include "media/codecs.h"
 #include "media/orient.h"
 
@@ -213,4 +214,33 @@ int jpeg_read(struct bytes in, const struct rows *rows, unsigned *changes, struc
         result = read_rows(&r, rows, changes, err);
     jpeg_destroy_decompress(&r.jpeg);
     return result;
+}
+
+/* A profile lies in APP2 markers of at most 64 KiB, each with its number and their count, in order.
+ */
+uint8_t *jpeg_profile(struct bytes in, size_t *len)
+{
+    enum {
+        LEAD = 14
+    }; /* "ICC_PROFILE", a NUL, number, count */
+    struct buf icc = {0};
+    unsigned found = 0, count = 0;
+    for (size_t at = 2; in.len - at >= 4 && in.data[at] == 0xFF;) {
+        const uint8_t *p = in.data + at;
+        size_t n = (size_t)p[2] << 8 | p[3];
+        if (p[1] == 0xDA || n < 2 || n > in.len - at - 2 || icc.len > MAX_PROFILE)
+            break;
+        if (p[1] == 0xE2 && n >= 2 + LEAD && memcmp(p + 4, "ICC_PROFILE", 12) == 0 &&
+            p[16] == found + 1) {
+            found++;
+            count = p[17];
+            buf_append(&icc, p + 4 + LEAD, n - 2 - LEAD);
+        }
+        at += 2 + n;
+    }
+    *len = icc.len;
+    if (found > 0 && found == count && !icc.failed && icc.len <= MAX_PROFILE)
+        return (uint8_t *)icc.data;
+    buf_free(&icc);
+    return NULL;
 }

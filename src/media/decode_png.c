@@ -1,9 +1,11 @@
 /* PNG through libspng, which gets to see only the chunks that make pixels: no compressed text, no
  * profile and no unknown chunk reaches a decompressor or an allocator. gAMA and iCCP are not
  * applied, as in Pillow. */
+#include <stdlib.h>
 #include <string.h>
 
 #include <spng.h>
+#include <zlib.h>
 
 #include "media/codecs.h"
 #include "media/orient.h"
@@ -205,4 +207,24 @@ int png_decode(struct bytes in, struct picture *out, struct vlmd_error *err)
         get32(animation.data) > 1)
         out->changes |= MEDIA_FIRST_FRAME;
     return result;
+}
+
+/* iCCP: a name of up to 79 bytes and a NUL, the method 0, and what zlib made of the profile. */
+uint8_t *png_profile(struct bytes in, size_t *len)
+{
+    struct chunk chunk;
+    if (!find_chunk(in, "iCCP", &chunk))
+        return NULL;
+    const uint8_t *end = memchr(chunk.data, '\0', chunk.len < 80 ? chunk.len : 80);
+    size_t lead = end ? (size_t)(end - chunk.data) + 2 : chunk.len;
+    if (lead >= chunk.len || end[1] != 0)
+        return NULL;
+    uint8_t *icc = malloc(MAX_PROFILE); /* most of it never touched */
+    uLongf got = MAX_PROFILE;
+    if (icc && uncompress(icc, &got, chunk.data + lead, chunk.len - lead) == Z_OK) {
+        *len = got;
+        return icc;
+    }
+    free(icc);
+    return NULL;
 }

@@ -1,5 +1,6 @@
 /* WebP through libwebp: lossy, lossless, with alpha, and the first frame of an animation, which the
  * demultiplexer finds. Transparency and what the frame leaves uncovered become white. */
+#include <stdlib.h>
 #include <string.h>
 
 #include <webp/decode.h>
@@ -98,4 +99,22 @@ int webp_decode(struct bytes in, struct picture *out, struct vlmd_error *err)
     WebPDemuxReleaseIterator(&frame);
     WebPDemuxDelete(demuxer);
     return result;
+}
+
+uint8_t *webp_profile(struct bytes in, size_t *len)
+{
+    WebPDemuxer *demuxer = open_container(in, NULL);
+    WebPChunkIterator chunk;
+    uint8_t *icc = NULL;
+    if (!demuxer)
+        return NULL;
+    if (WebPDemuxGetChunk(demuxer, "ICCP", 1, &chunk)) {
+        *len = chunk.chunk.size;
+        icc = *len > 0 && *len <= MAX_PROFILE ? malloc(*len) : NULL;
+        if (icc)
+            memcpy(icc, chunk.chunk.bytes, *len);
+        WebPDemuxReleaseChunkIterator(&chunk);
+    }
+    WebPDemuxDelete(demuxer);
+    return icc;
 }

@@ -18,7 +18,8 @@ _Static_assert((int)MEDIA_ORIENTED == IPC_CHANGE_ORIENTED &&
                    (int)MEDIA_FIRST_FRAME == IPC_CHANGE_FIRST_FRAME &&
                    (int)MEDIA_DEPTH == IPC_CHANGE_DEPTH &&
                    (int)MEDIA_FROM_CMYK == IPC_CHANGE_FROM_CMYK &&
-                   (int)MEDIA_CLIPPED == IPC_CHANGE_CLIPPED,
+                   (int)MEDIA_CLIPPED == IPC_CHANGE_CLIPPED &&
+                   (int)MEDIA_FROM_PROFILE == IPC_CHANGE_FROM_PROFILE,
                "changes are told as they are");
 
 /* "jpeg" */
@@ -52,7 +53,8 @@ static int plan(const struct ipc_decode *order, int32_t width, int32_t height, i
 
 /* Decodes into new shared memory of the image's size; its descriptor is the caller's. */
 static int decode_to_shared(const struct shared_map *encoded, const struct media_info *info,
-                            struct ipc_image *image, unsigned *changes, struct vlmd_error *err)
+                            bool to_srgb, struct ipc_image *image, unsigned *changes,
+                            struct vlmd_error *err)
 {
     size_t bytes;
     struct shared_map map;
@@ -65,8 +67,8 @@ static int decode_to_shared(const struct shared_map *encoded, const struct media
         close(fd);
         return -1;
     }
-    int status = media_decode_resized(encoded->data, encoded->size, info, image->width,
-                                      image->height, map.data, changes, err);
+    struct media_target target = {image->width, image->height, map.data, to_srgb};
+    int status = media_decode_resized(encoded->data, encoded->size, info, &target, changes, err);
     if (status == 0 && hash_sha256(map.data, bytes, image->sha256.bytes) < 0)
         status = err_no_memory(err, bytes);
     shared_memory_unmap(&map);
@@ -100,7 +102,7 @@ static int work(const struct ipc_decode *order, struct ipc_message *m, struct vl
         return -1;
     int status = probe(order, &encoded, &info, &image, err);
     if (status == 0 && !order->header_only)
-        status = decode_to_shared(&encoded, &info, &image, &changes, err);
+        status = decode_to_shared(&encoded, &info, order->to_srgb, &image, &changes, err);
     shared_memory_unmap(&encoded);
     if (status < 0)
         return -1;

@@ -21,9 +21,10 @@ static inline void media_format_compare(const uint8_t *bytes, size_t len, struct
     size_t size = (size_t)width * (size_t)height * 3;
     uint8_t *a = malloc(size), *b = malloc(size);
     unsigned changes;
+    struct media_target target = {width, height, b, false};
     media_format_require(a && b && media_resize(picture, width, height, a, NULL) == 0);
     media_format_require(
-        media_decode_resized(bytes, len, &picture->info, width, height, b, &changes, NULL) == 0);
+        media_decode_resized(bytes, len, &picture->info, &target, &changes, NULL) == 0);
     media_format_require(memcmp(a, b, size) == 0 && changes == picture->changes);
     free(a);
     free(b);

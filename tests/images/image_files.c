@@ -72,9 +72,10 @@ static void compare_ways(struct tally *t, const char *name, const uint8_t *bytes
     size_t size = (size_t)width * (size_t)height * 3;
     uint8_t *a = malloc(size), *b = malloc(size);
     unsigned changes;
+    struct media_target target = {width, height, b, false};
     struct vlmd_error err;
     if (!a || !b || media_resize(picture, width, height, a, &err) < 0 ||
-        media_decode_resized(bytes, len, &picture->info, width, height, b, &changes, &err) < 0)
+        media_decode_resized(bytes, len, &picture->info, &target, &changes, &err) < 0)
         complain(t, name, "cannot be resized");
     else if (memcmp(a, b, size) != 0 || changes != picture->changes)
         complain(t, name, "differs by the way it was decoded");
