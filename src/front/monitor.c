@@ -56,6 +56,15 @@ static const char *overall_state(const struct api *api, bool *any_ready)
     return state;
 }
 
+/* A model that would be loaded for the next request counts as ready, but not as loaded. */
+static bool any_loaded(const struct api *api)
+{
+    for (size_t i = 0; i < workers_count(api->workers); i++)
+        if (workers_status(api->workers, i).state == WORKER_READY)
+            return true;
+    return false;
+}
+
 void monitor_health(void *context, struct http_conn *conn, struct http_request *request)
 {
     const struct api *api = context;
@@ -87,8 +96,8 @@ void monitor_ready(void *context, struct http_conn *conn, struct http_request *r
     buf_appendf(&out,
                 "{\"ready\":%s,\"conditions\":{\"queue_available\":%s,\"worker_alive\":%s,"
                 "\"model_loaded\":%s},\"queue_slots_available\":%u}",
-                bool_text(alive && room), bool_text(room), bool_text(alive), bool_text(alive),
-                room ? most - running : 0);
+                bool_text(alive && room), bool_text(room), bool_text(alive),
+                bool_text(any_loaded(api)), room ? most - running : 0);
     respond_json(conn, alive && room ? 200 : 503, &out);
 }
 
@@ -100,7 +109,7 @@ void monitor_admin_health(void *context, struct http_conn *conn, struct http_req
     bool any_ready;
     overall_state(api, &any_ready);
     buf_appendf(&out, "{\"status\":\"%s\",\"worker_status\":\"%s\",\"version\":\"%s\"}",
-                any_ready ? "healthy" : "degraded", any_ready ? "healthy" : "no_worker",
+                any_ready ? "healthy" : "degraded", any_loaded(api) ? "healthy" : "no_worker",
                 VLMD_VERSION);
     respond_json(conn, 200, &out);
 }

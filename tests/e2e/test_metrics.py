@@ -192,3 +192,15 @@ def test_admin_without_a_model(start):
     status = server.status()
     assert status["model"] == {"loaded": False, "name": None, "memory_gb": 0.0}
     assert status["worker"] == {"healthy": False, "status": "no_worker"}
+
+
+def test_an_unloaded_model_is_ready_but_not_loaded(start):
+    server = start()
+    assert server.post(b"", path="/admin/unload", port=server.admin_port).status == 200
+    eventually(lambda: page(server).value("vlmd_model_ready", model="fake") == 0)
+    answer = server.get("/ready")
+    assert answer.status == 200 and answer.json()["conditions"]["model_loaded"] is False
+    health = server.get("/admin/health", port=server.admin_port).json()
+    assert health["status"] == "healthy" and health["worker_status"] == "no_worker"
+    assert server.chat("say hello").text() == "hello"
+    assert server.get("/ready").json()["conditions"]["model_loaded"] is True
