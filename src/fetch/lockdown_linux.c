@@ -217,16 +217,16 @@ static int deny_signals(scmp_filter_ctx filter)
     static const int owners[] = {F_SETOWN, F_SETOWN_EX, F_SETSIG, F_NOTIFY};
     static const unsigned requests[] = {FIOSETOWN, SIOCSPGRP, TIOCSTI};
     int status = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(tgkill), 1,
-                                  SCMP_A0(SCMP_CMP_NE, (scmp_datum_t)getpid()));
+                                  SCMP_A0(SCMP_CMP_NE, (scmp_datum_t)getpid(), 0));
     if (status == 0)
         status = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prlimit64), 1,
-                                  SCMP_A0(SCMP_CMP_NE, 0));
+                                  SCMP_A0(SCMP_CMP_NE, 0, 0));
     for (size_t i = 0; i < sizeof owners / sizeof *owners && status == 0; i++)
         status = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(fcntl), 1,
-                                  SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)owners[i]));
+                                  SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)owners[i], 0));
     for (size_t i = 0; i < sizeof requests / sizeof *requests && status == 0; i++)
         status = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
-                                  SCMP_A1(SCMP_CMP_EQ, requests[i]));
+                                  SCMP_A1(SCMP_CMP_EQ, requests[i], 0));
     return status;
 }
 
@@ -252,7 +252,7 @@ static int deny_other_sockets(scmp_filter_ctx filter)
     for (int family = 0; family <= AF_MAX && status == 0; family++)
         if (family != AF_INET && family != AF_INET6 && family != AF_NETLINK)
             status = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,
-                                      SCMP_A0(SCMP_CMP_EQ, (unsigned)family));
+                                      SCMP_A0(SCMP_CMP_EQ, (unsigned)family, 0));
     return status;
 }
 

@@ -67,11 +67,11 @@ static int add_rules(scmp_filter_ctx filter)
                                   SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
     for (size_t i = 0; i < sizeof descriptor / sizeof *descriptor && status == 0; i++)
         status = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
-                                  SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)descriptor[i]));
+                                  SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)descriptor[i], 0));
     /* abort() sends a signal to its own process, and nobody else may get one. */
     if (status == 0)
         status = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-                                  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+                                  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
     /* fstat() is newfstatat(fd, "", ..., AT_EMPTY_PATH) in newer libraries. A path given to it
      * could only tell whether a file exists. */
     if (status == 0)
