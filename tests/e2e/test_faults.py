@@ -185,7 +185,7 @@ def end_in_stream(i, folder):
     eventually(lambda: server.status()["requests"] == 1 or patient)
     began = time.monotonic()
     assert server.stop() == 0
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 13  # the drain time and a little more
     received = read_all(connection, 5)
     connection.close()
     return "whole" if b"[DONE]" in received else "given up"
