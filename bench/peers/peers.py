@@ -52,10 +52,21 @@ PEERS = {  # name: (driver, files it reads, arguments before the threads)
     "llama-q4_0": ("peer_llama.py", ("q4_0.gguf", "mmproj.gguf"), ()),
     "llama-q4_1": ("peer_llama.py", ("q4_1.gguf", "mmproj.gguf"), ()),
     "llama-q4_k_m": ("peer_llama.py", ("q4_k_m.gguf", "mmproj.gguf"), ()),
+    "llama-avx2-q4_0": ("peer_llama.py", ("q4_0.gguf", "mmproj.gguf"), ()),
+    "llama-avx2-q4_1": ("peer_llama.py", ("q4_1.gguf", "mmproj.gguf"), ()),
+    "llama-avx2-q4_k_m": ("peer_llama.py", ("q4_k_m.gguf", "mmproj.gguf"), ()),
     "mlx": ("peer_mlx.py", ("mlx",), ()),
     "transformers-bf16": ("peer_transformers.py", ("mlx",), ("bf16",)),
     "transformers-f32": ("peer_transformers.py", ("mlx",), ("f32", "--vision-only")),
+    "transformers-avx2-bf16": ("peer_transformers.py", ("mlx",), ("bf16",)),
+    "transformers-avx2-f32": ("peer_transformers.py", ("mlx",), ("f32", "--vision-only")),
 }
+# Peers with avx2 in their names run as on a processor without AVX-512: llama.cpp from a second build of it (setup.py puts
+# it beside the first), torch told so.
+AVX2 = {"PYTHONPATH": os.path.join(sys.prefix, "avx2"), "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+
+
+STEPS_OF_SLOW_PEERS = 1  # of decode, where one takes seconds; the first step is never counted
 
 
 class TooSlow(Exception):
@@ -65,11 +76,10 @@ class TooSlow(Exception):
 class Driver:
     """A process that answers the lines of bench/peers/ours.c."""
 
-    def __init__(self, command, log):
+    def __init__(self, command, log, environment):
         self.log = open(log, "ab")
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, bufsize=1
-        )
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.log}
+        self.process = subprocess.Popen(command, **pipes, text=True, bufsize=1, env={**os.environ, **environment})
         self.stopped = False
         word, seconds, self.name = self.read(1200).split(" ", 2)
         if word != "ready":
@@ -141,7 +151,7 @@ class Bench:
                 command += ["--threads", threads]
             if driver == "peer_llama.py":
                 command += ["--states", os.path.abspath(os.path.join(self.folder(model), "states"))]
-        started = Driver(self.prefix + command, log)
+        started = Driver(self.prefix + command, log, AVX2 if peer and "avx2" in peer else {})
         started.process.send_signal(signal.SIGSTOP)
         return started
 
@@ -178,8 +188,10 @@ class Bench:
         formats = {name.removesuffix(".gguf") for name in (*PEERS[peer][1], "mlx")}
         make_models.make(model, self.folder(model), self.args.tiny, sorted(formats))
 
-    def ask_peer(self, driver, line):
+    def ask_peer(self, driver, line, peer):
         """Seconds as text; ">LIMIT" when it took longer, after which the driver is of no use."""
+        if line.startswith("decode") and peer == "mlx":
+            line = f"{line.rpartition(' ')[0]} {STEPS_OF_SLOW_PEERS}"
         try:
             return f"{driver.ask(line, self.args.limit):.6f}"
         except TooSlow:
@@ -193,9 +205,9 @@ class Bench:
         while have < self.args.pairs and (first or time.monotonic() - begin < self.args.budget):
             first = False
             peer_first = have % 2
-            answer = self.ask_peer(theirs, LINES[measure]) if peer_first else None
+            answer = self.ask_peer(theirs, LINES[measure], peer) if peer_first else None
             own = f"{ours.ask(LINES[measure], 3600):.6f}"
-            answer = answer or self.ask_peer(theirs, LINES[measure])
+            answer = answer or self.ask_peer(theirs, LINES[measure], peer)
             self.record(model, measure, peer, own, answer, theirs.name)
             have += 1
             if answer.startswith(">"):
@@ -229,7 +241,7 @@ class Bench:
         wanted = [m for m in MEASURES if chosen(m, self.args.only) and self.done(model, m, peer) < self.needed(m)]
         if peer.startswith("transformers"):
             wanted = [m for m in wanted if m not in LOADS]
-        if peer == "transformers-f32":
+        if peer.startswith("transformers") and peer.endswith("f32"):
             wanted = [m for m in wanted if m.startswith("vision")]
         if not wanted:
             return

@@ -21,6 +21,8 @@ PACKAGES = {  # module: what pip is asked for
 }
 # Compiled here, so that it uses every instruction that this processor has; the wheels of others do not.
 LLAMA_FLAGS = "-DGGML_NATIVE=ON"
+# A second build, in the environment's folder avx2, for comparisons as on a processor without AVX-512.
+LLAMA_AVX2_FLAGS = "-DGGML_NATIVE=OFF -DGGML_AVX2=ON"
 
 
 def has(python, module):
@@ -54,6 +56,11 @@ def main():
     for module, packages in PACKAGES.items():
         if not has(python, module):
             subprocess.run([python, "-m", "pip", "install", *packages], check=True, env=environment)
+    second = os.path.join(args.venv, "avx2")
+    if os.uname().machine == "x86_64" and not os.path.exists(second):
+        environment["CMAKE_ARGS"] = LLAMA_AVX2_FLAGS
+        options = ["--no-deps", "--no-cache-dir", "--no-binary", "llama-cpp-python", "--target", second]
+        subprocess.run([python, "-m", "pip", "install", *options, "llama-cpp-python"], check=True, env=environment)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
     python3 bench/peers/table.py bench/results docs/SPEED.md
 
 A figure of vlmd or of a peer is the median of its pairs; a ratio is the median of the pairs' ratios, which is not
-exactly the ratio of the two figures. Of each cell the rows of the vlmd that was measured last count, alone.
+exactly the ratio of the two figures. Of each cell the rows of the vlmd that was measured last count, alone; where that
+is not the newest of the line's, the cell has a dagger.
 """
 
 import csv
@@ -33,9 +34,14 @@ PEERS = {
     "llama-q4_0": "llama.cpp Q4_0",
     "llama-q4_1": "llama.cpp Q4_1",
     "llama-q4_k_m": "llama.cpp Q4_K_M",
+    "llama-avx2-q4_0": "llama.cpp Q4_0, AVX2",
+    "llama-avx2-q4_1": "llama.cpp Q4_1, AVX2",
+    "llama-avx2-q4_k_m": "llama.cpp Q4_K_M, AVX2",
     "mlx": "mlx-vlm",
     "transformers-bf16": "transformers bf16",
     "transformers-f32": "transformers f32",
+    "transformers-avx2-bf16": "transformers bf16, AVX2",
+    "transformers-avx2-f32": "transformers f32, AVX2",
 }
 
 
@@ -65,14 +71,15 @@ def ratio_of(rows):
     return ("> " if any(r["peer"].startswith(">") for r in rows) else "") + f"{ratio:.2f}x"
 
 
-def cell(rows, work, unit):
+def cell(rows, newest, work, unit):
     if not rows:
         return ""
+    old = "" if rows[-1]["vlmd_version"] == newest else " †"
     if rows[-1]["peer"].startswith(">"):
         theirs = ("under " if work else "over ") + figure(number(rows[-1]["peer"]), work, unit)
     else:
         theirs = figure(median([number(r["peer"]) for r in rows]), work, unit)
-    return f"{theirs} ({ratio_of(rows)})"
+    return f"{theirs} ({ratio_of(rows)}){old}"
 
 
 def table_of(rows):
@@ -85,8 +92,9 @@ def table_of(rows):
         by_peer = {p: latest(found) for p, found in by_peer.items() if found}
         if not by_peer:
             continue
-        own = [number(r["vlmd"]) for found in by_peer.values() for r in found]
-        cells = [cell(by_peer.get(p, []), work, unit) for p in peers]
+        newest = [r for r in rows if r["measure"] == measure][-1]["vlmd_version"]
+        own = [number(r["vlmd"]) for found in by_peer.values() for r in found if r["vlmd_version"] == newest]
+        cells = [cell(by_peer.get(p, []), newest, work, unit) for p in peers]
         yield f"| {what}, {unit} | {figure(median(own), work, unit)} | " + " | ".join(cells) + " |"
 
 
@@ -99,8 +107,8 @@ def sections(folder):
         for model in dict.fromkeys(r["model"] for r in rows):
             of_model = [r for r in rows if r["model"] == model]
             versions = list(dict.fromkeys(r["vlmd_version"] for r in of_model))
-            peers = list(dict.fromkeys(r["peer_version"].split(";")[0].split(", q4")[0] for r in of_model))
-            yield f"**{model.upper()}**, {name.removesuffix('.csv')}, {rows[-1]['date']}. vlmd {', '.join(versions)}; {'; '.join(peers)}."
+            peers = list(dict.fromkeys(r["peer_version"].split(";")[0].split(", ")[0] for r in of_model))
+            yield f"**{model.upper()}**, {name.removesuffix('.csv')}, {rows[-1]['date']}. vlmd {', '.join(versions)} (†: not the last of them); {'; '.join(peers)}."
             yield ""
             yield from table_of(of_model)
             yield ""

@@ -59,6 +59,7 @@ def test_a_table_counts_the_latest_version_and_medians_of_ratios(tmp_path):
     rows = rows_of("llama-q4_0", "old", [("100", "1")])
     rows += rows_of("llama-q4_0", "new", [("1", "2"), ("2", "6"), ("4", "4")])
     rows += rows_of("mlx", "new", [("2", ">300")])
+    rows = rows_of("transformers-bf16", "old", [("8", "4")]) + rows
     with open(tmp_path / "machine.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
@@ -69,4 +70,4 @@ def test_a_table_counts_the_latest_version_and_medians_of_ratios(tmp_path):
         subprocess.run([sys.executable, os.path.join(FOLDER, "table.py"), tmp_path, page], check=True)
     text = page.read_text(encoding="utf-8")
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "old\n" not in text
-    assert "| prefill, 512 tokens, tok/s | 256 | 128 (2.00x) | under 1.71 (> 150.00x) |" in text
+    assert "| prefill, 512 tokens, tok/s | 256 | 128 (2.00x) | under 1.71 (> 150.00x) | 128 (0.50x) † |" in text
