@@ -113,7 +113,6 @@ int command_serve(int argc, char **argv)
         show_help();
         goto out;
     }
-    show_notes(&config);
     if (check_fetching(&config, &err) < 0) {
         status = command_misused("serve", err.text);
         goto out;
@@ -123,10 +122,12 @@ int command_serve(int argc, char **argv)
         status = 1;
         goto out;
     }
-    if (config.check)
+    if (config.check) {
         show_settings(&config);
-    else
+        show_notes(&config);
+    } else {
         status = server_run(&config, &input, models, n);
+    }
 out:
     for (size_t i = 0; i < n; i++)
         model_free(&models[i]);

@@ -354,14 +354,42 @@ static const struct {
     {"VISION_RESIZE_CACHE_TTL", "resized images are not kept"},
 };
 
+/* Does a setting have this variable? */
+static bool is_variable(const char *name, size_t len)
+{
+    for (size_t i = 0; i < CONFIG_LINES; i++)
+        for (const char *p = config_settings[i].variables; p && *p; p += strspn(p, " ")) {
+            size_t n = strcspn(p, " ");
+            if (n == len && strncmp(p, name, len) == 0)
+                return true;
+            p += n;
+        }
+    return false;
+}
+
+/* Other programs have variables too, but hardly any that begin so. */
+static bool sounds_like_ours(const char *name)
+{
+    static const char *const prefixes[] = {"MLX_QUEUE_", "MLX_RATE_LIMIT_", "VISION_"};
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
+        if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0)
+            return true;
+    return false;
+}
+
 static void append_meaningless(struct buf *out, const char *variable)
 {
+    size_t len = strcspn(variable, "=");
+    if (variable[len] == '\0' || variable[len + 1] == '\0')
+        return;
     for (size_t i = 0; i < sizeof meaningless / sizeof *meaningless; i++) {
-        size_t len = strlen(meaningless[i].name);
-        if (strncmp(variable, meaningless[i].name, len) == 0 && variable[len] == '=' &&
-            variable[len + 1])
-            buf_appendf(out, "%s has no effect: %s\n", meaningless[i].name, meaningless[i].why);
+        if (strlen(meaningless[i].name) != len || strncmp(variable, meaningless[i].name, len) != 0)
+            continue;
+        buf_appendf(out, "%s has no effect: %s\n", meaningless[i].name, meaningless[i].why);
+        return;
     }
+    if (sounds_like_ours(variable) && !is_variable(variable, len))
+        buf_appendf(out, "%.*s has no effect: there is no such setting\n", (int)len, variable);
 }
 
 void config_append_notes(struct buf *out, const struct config *config, char *const *environment)

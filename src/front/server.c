@@ -238,8 +238,8 @@ static struct chats_options chats_options(const struct server *s)
                    .files = s->config->image_dir.n > 0},
         .limit_side = (int32_t)s->config->max_image_side,
         .limit_pixels = (uint64_t)s->config->max_image_pixels,
-        .max_side = (int32_t)s->config->vision_max_dimension,
         .to_srgb = s->config->color_profiles,
+        .max_side = s->config->vision_auto_resize ? (int32_t)s->config->vision_max_dimension : 0,
         .log_content = s->config->log_content,
         .metrics = s->api.metrics,
     };
@@ -285,6 +285,17 @@ static void apply_log_level(const struct config *config)
 {
     int level = log_level_from_name(config->log_level);
     log_set_level(config->verbose ? LOG_DEBUG : (enum log_level)level);
+}
+
+static void log_notes(const struct server *s)
+{
+    struct buf notes = {0};
+    config_append_notes(&notes, s->config, s->input->environment);
+    for (char *line = notes.data, *end; line && (end = strchr(line, '\n')); line = end + 1) {
+        *end = '\0';
+        log_write(LOG_WARN, "%s", line);
+    }
+    buf_free(&notes);
 }
 
 /* Children know of no file and no JSON: their lines come through us then. */
@@ -357,6 +368,7 @@ static int open_all(struct server *s, const struct model *models, size_t n_model
 {
     if (open_log(s, err) < 0)
         return -1;
+    log_notes(s);
     s->api.access = access_open(s->config, err);
     if (!s->api.access || open_ports(s, err) < 0 || open_children(s, models, n_models, err) < 0 ||
         open_chats(s, err) < 0)

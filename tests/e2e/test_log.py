@@ -15,7 +15,7 @@ def lines(text):
 
 
 def test_json_lines(start):
-    server = start("--log-format", "json", wait=False)
+    server = start("--log-format", "json", env={**os.environ, "MLX_USE_STDIO": "1"}, wait=False)
     server.wait_until_ready()
     answer = server.chat([image_part(png(30, 30)), text_part(PROMPT)])
     assert answer.status == 200
@@ -32,6 +32,7 @@ def test_json_lines(start):
     assert answered["route"] == answered["path"] == "/v1/chat/completions"
     assert 0 <= answered["seconds"] < 10
     assert "?" not in server.log() and "secret" not in server.log()
+    assert any("MLX_USE_STDIO has no effect" in line["message"] for line in lines(server.log()))
     roles = {line["role"] for line in lines(server.log())}
     assert roles <= {"front", "decoder", "worker", "child"}
     assert all(line["level"] in ("debug", "info", "warn", "error") for line in lines(server.log()))

@@ -128,3 +128,11 @@ def test_sighup_takes_what_can_change(start, tmp_path):
 
 def test_documents_are_current(programs):
     subprocess.run(["tools/documents.sh", PROGRAM, "--check"], cwd=ROOT, check=True)
+
+
+def test_the_vision_variables_of_the_python_server(start):
+    picture = [image_part(png(600, 300)), text_part("images")]
+    limited = start(env={**os.environ, "VISION_MAX_DIMENSION": "280"})
+    free = start(env={**os.environ, "VISION_MAX_DIMENSION": "280", "VISION_AUTO_RESIZE": "false"})
+    width = {name: int(s.chat(picture).text().split("x")[0]) for name, s in [("limited", limited), ("free", free)]}
+    assert width["limited"] <= 280 < 560 <= width["free"]

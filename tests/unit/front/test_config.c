@@ -155,11 +155,14 @@ static void test_variables(void **state)
     assert_non_null(strstr(err.text, "MLX_ADMIN_PORT"));
     assert_string_equal(err.field, "admin-port");
     config_free(&c);
-    char *dropped[] = {(char[]){"MLX_USE_STDIO=1"}, (char[]){"VISION_RESIZE_CACHE_TTL="}, NULL};
+    char *dropped[] = {(char[]){"MLX_USE_STDIO=1"}, (char[]){"VISION_RESIZE_CACHE_TTL="},
+                       (char[]){"MLX_QUEUE_DEPHT=3"}, (char[]){"MLX_QUEUE_ENABLED=1"}, NULL};
     struct buf out = {0};
     config_append_notes(&out, &c, dropped);
     assert_non_null(strstr(out.data, "MLX_USE_STDIO has no effect"));
     assert_null(strstr(out.data, "VISION_"));
+    assert_non_null(strstr(out.data, "MLX_QUEUE_DEPHT has no effect: there is no such setting\n"));
+    assert_null(strstr(out.data, "MLX_QUEUE_ENABLED"));
     buf_free(&out);
 }
 
