@@ -6,8 +6,8 @@
  * With --cached, a step is instead one matrix of that many rows, CACHED_TIMES over: small enough,
  * it stays in a cache, and what is left is the arithmetic.
  *
- *   decode_shapes [3b|7b] [--threads N] [--tokens N] [--isa NAME] [--steps N] [--layers N]
- *                 [--cached ROWS] */
+ *   decode_shapes [3b|7b] [--threads N] [--tokens N] [--isa NAME] [--activations NAME]
+ *                 [--steps N] [--layers N] [--cached ROWS] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +36,7 @@ static const struct shapes known[] = {
 
 struct options {
     const struct shapes *shapes;
-    const char *isa;
+    const char *isa, *activations;
     int threads, tokens, steps, layers;
     int cached; /* rows of the one matrix, or 0 */
 };
@@ -61,6 +61,8 @@ static bool parse(int argc, char **argv, struct options *o)
             o->tokens = atoi(argv[++i]);
         else if (i + 1 < argc && strcmp(argv[i], "--isa") == 0)
             o->isa = argv[++i];
+        else if (i + 1 < argc && strcmp(argv[i], "--activations") == 0)
+            o->activations = argv[++i];
         else if (i + 1 < argc && strcmp(argv[i], "--steps") == 0)
             o->steps = atoi(argv[++i]);
         else if (i + 1 < argc && strcmp(argv[i], "--layers") == 0)
@@ -233,8 +235,8 @@ int main(int argc, char **argv)
     struct options o = {
         .shapes = &known[0], .threads = threads_available(), .tokens = 1, .steps = 9};
     if (!parse(argc, argv, &o)) {
-        fputs("usage: decode_shapes [3b|7b] [--threads N] [--tokens N] [--isa NAME] [--steps N] "
-              "[--layers N] [--cached ROWS]\n",
+        fputs("usage: decode_shapes [3b|7b] [--threads N] [--tokens N] [--isa NAME] "
+              "[--activations NAME] [--steps N] [--layers N] [--cached ROWS]\n",
               stderr);
         return 2;
     }
@@ -243,7 +245,8 @@ int main(int argc, char **argv)
     struct step *step = calloc(1, sizeof *step);
     if (!step)
         return 1;
-    step->be = backend_cpu_open(o.threads, o.isa, &err);
+    const struct cpu_options backend = {o.threads, o.isa, o.activations};
+    step->be = backend_cpu_open(&backend, &err);
     if (!step->be || open_step(step, &o) != 0) {
         fprintf(stderr, "decode_shapes: %s\n", err.text);
         goto out;

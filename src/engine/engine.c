@@ -91,7 +91,8 @@ static int open_parts(vlmd_engine *e, const char *path, const struct vlmd_engine
         e->config.has_vision = false;
     if (open_tokenizer(e, path, err) < 0 || checkpoint_open(&e->checkpoint, path, err) < 0)
         return -1;
-    e->be = backend_cpu_open(o->threads, o->isa, err);
+    const struct cpu_options cpu = {o->threads, o->isa, o->activations};
+    e->be = backend_cpu_open(&cpu, err);
     if (!e->be)
         return -1;
     describe(e, o);

@@ -238,7 +238,7 @@ static void judge(struct check *c, bool ok, const char *reason, const char *form
         return;
     }
     c->failed++;
-    printf("FAILED %s, %d threads: ", c->isa, c->threads);
+    printf("FAILED %s %s, %d threads: ", c->isa, c->activations, c->threads);
     vprintf(format, args);
     printf("%s\n", reason);
 }
@@ -312,6 +312,7 @@ double seconds_of(void (*run)(void *context, struct backend *be), void *context,
 void report_speed(struct check *c, const char *what, double tested, double oracle, double bytes,
                   double flops)
 {
-    printf("%-44s %-5s %10.1f us  %7.2f GB/s  %7.2f GFLOP/s  %6.1f x C\n", what, c->isa,
-           tested * 1e6, bytes / tested * 1e-9, flops / tested * 1e-9, oracle / tested);
+    printf("%-44s %-5s %-7s %10.1f us  %7.2f GB/s  %7.2f GFLOP/s  %6.1f x C\n", what, c->isa,
+           c->activations, tested * 1e6, bytes / tested * 1e-9, flops / tested * 1e-9,
+           oracle / tested);
 }

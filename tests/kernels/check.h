@@ -11,11 +11,12 @@
 struct check {
     struct backend *oracle; /* plain C, one thread */
     struct backend *tested;
-    const char *isa;
+    const char *isa, *activations; /* of what is tested */
     int threads;
     uint64_t random;      /* state of the generator */
     const char *fixtures; /* folder */
     bool bench;
+    double linear_bound; /* of the linear layers; 0: to the last bit */
     int passed, failed;
 };
 
@@ -70,6 +71,7 @@ void report_speed(struct check *c, const char *what, double tested, double oracl
 
 void check_mlx(struct check *c);
 void check_linear(struct check *c);
+void check_integers(struct check *c); /* linear with integer activations */
 void check_embed(struct check *c);
 void check_rows(struct check *c);
 void check_attention(struct check *c);

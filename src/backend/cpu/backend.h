@@ -10,6 +10,7 @@ struct cpu_backend {
     struct ops ops;
     char name[16];
     struct cpu_kernels kernels;
+    bool integer; /* activations of affine layers are made integers */
     struct threads *threads;
     float *scratch; /* KERNEL_SCRATCH floats for each thread */
     /* LINEAR_TOKENS prepared rows of x, for the widest weight that was loaded. */

@@ -6,6 +6,8 @@ void kernels_c(struct cpu_kernels *k)
         .name = "c",
         .linear_prepare = c_linear_prepare,
         .linear_rows = c_linear_rows,
+        .integer_prepare = c_integer_prepare,
+        .integer_rows = c_integer_rows,
         .embed_row = c_embed_row,
         .rms_norm = c_rms_norm,
         .add = c_add,

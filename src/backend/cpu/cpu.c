@@ -75,11 +75,22 @@ static int choose_kernels(struct cpu_kernels *k, const char *isa, struct vlmd_er
                    "no \"%s\" kernels on this processor (there are auto, c, avx2, neon)", isa);
 }
 
-static int open_parts(struct cpu_backend *cpu, int threads, const char *isa, struct vlmd_error *err)
+static int choose_activations(bool *integer, const char *name, struct vlmd_error *err)
 {
-    if (choose_kernels(&cpu->kernels, isa, err) != 0)
+    *integer = !name || strcmp(name, "auto") == 0 || strcmp(name, "int16") == 0;
+    if (*integer || strcmp(name, "float32") == 0)
+        return 0;
+    return err_set(err, VLMD_UNSUPPORTED, "activations",
+                   "activations are auto, int16 or float32, not \"%s\"", name);
+}
+
+static int open_parts(struct cpu_backend *cpu, const struct cpu_options *options,
+                      struct vlmd_error *err)
+{
+    if (choose_kernels(&cpu->kernels, options->isa, err) != 0 ||
+        choose_activations(&cpu->integer, options->activations, err) != 0)
         return -1;
-    cpu->threads = threads_open(threads, err);
+    cpu->threads = threads_open(options->threads, err);
     if (!cpu->threads)
         return -1;
     size_t bytes = (size_t)threads_count(cpu->threads) * KERNEL_SCRATCH * sizeof(float);
@@ -87,7 +98,7 @@ static int open_parts(struct cpu_backend *cpu, int threads, const char *isa, str
     return cpu->scratch ? 0 : err_no_memory(err, bytes);
 }
 
-struct backend *backend_cpu_open(int threads, const char *isa, struct vlmd_error *err)
+struct backend *backend_cpu_open(const struct cpu_options *options, struct vlmd_error *err)
 {
     struct cpu_backend *cpu = calloc(1, sizeof *cpu);
     if (!cpu) {
@@ -96,11 +107,12 @@ struct backend *backend_cpu_open(int threads, const char *isa, struct vlmd_error
     }
     cpu->ops = cpu_ops;
     cpu->base.ops = &cpu->ops;
-    if (open_parts(cpu, threads, isa, err) != 0) {
+    if (open_parts(cpu, options, err) != 0) {
         cpu_close(&cpu->base);
         return NULL;
     }
-    snprintf(cpu->name, sizeof cpu->name, "cpu/%s", cpu->kernels.name);
+    snprintf(cpu->name, sizeof cpu->name, "cpu/%s%s", cpu->kernels.name,
+             cpu->integer ? "+int16" : "");
     cpu->ops.name = cpu->name;
     return &cpu->base;
 }

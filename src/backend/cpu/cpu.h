@@ -4,7 +4,15 @@
 
 #include "ops/ops.h"
 
-/* threads: 0 means one per processor this process may use. isa: NULL or "auto" takes the best that
- * this processor has; "c", "avx2", "neon" ask for one (VLMD_UNSUPPORTED when it is not there). The
- * caller closes with ops->close. */
-struct backend *backend_cpu_open(int threads, const char *isa, struct vlmd_error *err);
+struct cpu_options {
+    int threads; /* 0: one per processor that this process may use */
+    /* NULL or "auto" takes the best that this processor has; "c", "avx2", "neon" ask for one
+     * (VLMD_UNSUPPORTED when it is not there). */
+    const char *isa;
+    /* What affine-quantized linear layers multiply with: NULL, "auto" or "int16" (integer.h), or
+     * "float32". */
+    const char *activations;
+};
+
+/* The caller closes with ops->close. */
+struct backend *backend_cpu_open(const struct cpu_options *options, struct vlmd_error *err);

@@ -60,6 +60,9 @@ struct cpu_kernels {
     void (*linear_prepare)(const struct linear_job *job, int32_t token);
     /* Columns [first, first + n) of y, all tokens, from rows [first, first + n) of w. */
     void (*linear_rows)(const struct linear_job *job, int32_t first, int32_t n, float *scratch);
+    /* The same with integer activations (integer.h), for affine weights. */
+    void (*integer_prepare)(const struct linear_job *job, int32_t token);
+    void (*integer_rows)(const struct linear_job *job, int32_t first, int32_t n, float *scratch);
     void (*embed_row)(float *y, const struct weight_source *table, int32_t row);
     void (*rms_norm)(float *y, const float *x, const float *w, int32_t n, float eps);
     void (*add)(float *x, const float *y, int32_t n);

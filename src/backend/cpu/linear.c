@@ -17,6 +17,7 @@ struct linear_loop {
     const struct cpu_backend *cpu;
     struct linear_job job;
     int32_t rows_per_chunk;
+    bool integer;
 };
 
 static int32_t min_of(int32_t a, int32_t b)
@@ -30,8 +31,9 @@ static void prepare_chunk(void *context, int32_t chunk, int32_t thread)
     const struct linear_loop *loop = context;
     int32_t first = chunk * PREPARE_TOKENS;
     int32_t end = min_of(first + PREPARE_TOKENS, loop->job.x.rows);
+    const struct cpu_kernels *kernels = &loop->cpu->kernels;
     for (int32_t t = first; t < end; t++)
-        loop->cpu->kernels.linear_prepare(&loop->job, t);
+        (loop->integer ? kernels->integer_prepare : kernels->linear_prepare)(&loop->job, t);
 }
 
 static void rows_chunk(void *context, int32_t chunk, int32_t thread)
@@ -39,7 +41,9 @@ static void rows_chunk(void *context, int32_t chunk, int32_t thread)
     const struct linear_loop *loop = context;
     int32_t first = chunk * loop->rows_per_chunk;
     int32_t n = min_of(loop->rows_per_chunk, loop->job.w.rows - first);
-    loop->cpu->kernels.linear_rows(&loop->job, first, n, cpu_scratch(loop->cpu, thread));
+    const struct cpu_kernels *kernels = &loop->cpu->kernels;
+    (loop->integer ? kernels->integer_rows : kernels->linear_rows)(&loop->job, first, n,
+                                                                   cpu_scratch(loop->cpu, thread));
 }
 
 static int32_t rows_per_chunk(int32_t rows, int32_t tokens, int threads)
@@ -66,6 +70,7 @@ void cpu_linear(struct backend *be, struct tensor y, struct tensor x, const stru
         .job = {.w = cpu_weight_values(w),
                 .bias = bias ? bias->prepared : NULL,
                 .prepared = cpu->prepared},
+        .integer = cpu->integer && w->source.type == WEIGHT_AFFINE,
         .rows_per_chunk = rows_per_chunk(w->source.rows, x.rows, threads_count(cpu->threads)),
     };
     for (int32_t first = 0; first < x.rows; first += LINEAR_TOKENS) {

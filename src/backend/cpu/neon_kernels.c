@@ -2,6 +2,7 @@
 
 #if defined(__aarch64__) && defined(__ARM_NEON)
 #include "backend/cpu/simd_attention.h"
+#include "backend/cpu/simd_integer.h"
 #include "backend/cpu/simd_linear.h"
 #include "backend/cpu/simd_rows.h"
 
@@ -11,6 +12,8 @@ bool kernels_neon(struct cpu_kernels *k)
     k->name = "neon";
     k->linear_prepare = simd_linear_prepare;
     k->linear_rows = simd_linear_rows;
+    k->integer_prepare = simd_integer_prepare;
+    k->integer_rows = simd_integer_rows;
     k->rms_norm = simd_rms_norm;
     k->add = simd_add;
     k->silu_mul = simd_silu_mul;

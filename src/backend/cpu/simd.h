@@ -38,6 +38,17 @@ SIMD_INLINE void v8_store_partial(float *p, v8 v, int32_t n)
     memcpy(p, lanes, (size_t)n * sizeof *p);
 }
 
+/* 64 integers of `bits` bits at p become floats, out[8 j + lane] the j-th of the lane's eight.
+ * Reads up to 8 - bits bytes beyond them. */
+SIMD_INLINE void v8_unpack64(float *out, const unsigned char *p, int bits)
+{
+    v8u integers[8];
+    v8u_unpack64(integers, p, bits);
+    SIMD_UNROLL
+    for (int j = 0; j < 8; j++)
+        v8_store(out + 8 * j, v8_from_v8u(integers[j]));
+}
+
 /* e^x to about one unit in the last place. x = n ln 2 + r, |r| <= ln 2 / 2, and e^r is its Taylor
  * sum up to r^7, whose error there is below 6e-9. Arguments beyond what float32 can show are moved
  * to its ends; NaN stays. */

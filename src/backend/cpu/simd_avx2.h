@@ -139,6 +139,86 @@ SIMD_INLINE v8u v8u_shift_right(v8u v, int n)
     return _mm256_srli_epi32(v, n);
 }
 
+SIMD_INLINE v8u v8u_or(v8u a, v8u b)
+{
+    return _mm256_or_si256(a, b);
+}
+
+SIMD_INLINE v8u v8u_add(v8u a, v8u b)
+{
+    return _mm256_add_epi32(a, b);
+}
+
+SIMD_INLINE v8u v8u_shift_left(v8u v, int n)
+{
+    return _mm256_slli_epi32(v, n);
+}
+
+/* Of values below 2^31. */
+SIMD_INLINE v8u v8u_max(v8u a, v8u b)
+{
+    return _mm256_max_epi32(a, b);
+}
+
+SIMD_INLINE void v8u_store(void *p, v8u v)
+{
+    _mm256_storeu_si256(p, v);
+}
+
+SIMD_INLINE v8u v8_bits(v8 v)
+{
+    return _mm256_castps_si256(v);
+}
+
+/* Rounded to the nearest, ties to even; negative ones in two's complement. */
+SIMD_INLINE v8u v8_to_int(v8 v)
+{
+    return _mm256_cvtps_epi32(v);
+}
+
+SIMD_INLINE v8 v8_from_int(v8u v)
+{
+    return _mm256_cvtepi32_ps(v);
+}
+
+/* v in a register: gcc would read memory again for each use. */
+SIMD_INLINE v8u v8u_keep(v8u v)
+{
+    __asm__("" : "+x"(v));
+    return v;
+}
+
+/* Bits 4 j to 4 j + 3 of each of the sixteen 16-bit words. */
+SIMD_INLINE v8u v16_nibbles(v8u words, int j)
+{
+    v8u mask = _mm256_set1_epi16(15);
+    if (j == 0)
+        return _mm256_and_si256(words, mask);
+    v8u shifted = _mm256_srli_epi16(words, 4 * j);
+    return j == 3 ? shifted : _mm256_and_si256(shifted, mask);
+}
+
+/* Eight int32 sums of products of 16-bit integers, words 2 l and 2 l + 1 belonging to lane l. */
+typedef __m256i v8sums;
+
+SIMD_INLINE v8sums v16_mul(v8u a, v8u b)
+{
+    return _mm256_madd_epi16(a, b);
+}
+
+SIMD_INLINE v8sums v16_mul_add(v8u a, v8u b, v8sums sums)
+{
+    sums = _mm256_add_epi32(sums, _mm256_madd_epi16(a, b));
+    /* Keeps gcc from adding in another order, for which it wants more registers than there are. */
+    __asm__("" : "+x"(sums));
+    return sums;
+}
+
+SIMD_INLINE v8 v8_from_sums(v8sums sums)
+{
+    return _mm256_cvtepi32_ps(sums);
+}
+
 /* Of values below 2^31. */
 SIMD_INLINE v8 v8_from_v8u(v8u v)
 {
@@ -152,9 +232,9 @@ SIMD_INLINE int64_t avx2_load64(const unsigned char *p)
     return v;
 }
 
-/* 64 integers of `bits` bits at p become floats, out[8 j + lane] the j-th of the lane's eight.
- * Reads up to 8 - bits bytes beyond them. */
-SIMD_INLINE void v8_unpack64(float *out, const unsigned char *p, int bits)
+/* 64 integers of `bits` bits at p, out[j] the j-th of each lane's eight. Reads up to 8 - bits bytes
+ * beyond them. */
+SIMD_INLINE void v8u_unpack64(v8u out[8], const unsigned char *p, int bits)
 {
     /* The lanes are spread so that one shuffle brings them in order. */
     __m256i a = _mm256_set_epi64x(avx2_load64(p + 5 * bits), avx2_load64(p + 4 * bits),
@@ -167,7 +247,7 @@ SIMD_INLINE void v8_unpack64(float *out, const unsigned char *p, int bits)
         __m256 low = _mm256_castsi256_ps(_mm256_srli_epi64(a, j * bits));
         __m256 high = _mm256_castsi256_ps(_mm256_srli_epi64(b, j * bits));
         __m256i joined = _mm256_castps_si256(_mm256_shuffle_ps(low, high, 0x88));
-        v8_store(out + 8 * j, _mm256_cvtepi32_ps(_mm256_and_si256(joined, mask)));
+        out[j] = _mm256_and_si256(joined, mask);
     }
 }
 

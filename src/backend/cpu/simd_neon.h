@@ -154,6 +154,98 @@ SIMD_INLINE v8u v8u_shift_right(v8u v, int n)
     return (v8u){vshlq_u32(v.a, left), vshlq_u32(v.b, left)};
 }
 
+SIMD_INLINE v8u v8u_or(v8u x, v8u y)
+{
+    return (v8u){vorrq_u32(x.a, y.a), vorrq_u32(x.b, y.b)};
+}
+
+SIMD_INLINE v8u v8u_add(v8u x, v8u y)
+{
+    return (v8u){vaddq_u32(x.a, y.a), vaddq_u32(x.b, y.b)};
+}
+
+SIMD_INLINE v8u v8u_shift_left(v8u v, int n)
+{
+    int32x4_t left = vdupq_n_s32(n);
+    return (v8u){vshlq_u32(v.a, left), vshlq_u32(v.b, left)};
+}
+
+SIMD_INLINE v8u v8u_max(v8u x, v8u y)
+{
+    return (v8u){vmaxq_u32(x.a, y.a), vmaxq_u32(x.b, y.b)};
+}
+
+SIMD_INLINE void v8u_store(void *p, v8u v)
+{
+    uint8_t *bytes = p;
+    vst1q_u8(bytes, vreinterpretq_u8_u32(v.a));
+    vst1q_u8(bytes + 16, vreinterpretq_u8_u32(v.b));
+}
+
+SIMD_INLINE v8u v8_bits(v8 v)
+{
+    return (v8u){vreinterpretq_u32_f32(v.a), vreinterpretq_u32_f32(v.b)};
+}
+
+/* Rounded to the nearest, ties to even; negative ones in two's complement. */
+SIMD_INLINE v8u v8_to_int(v8 v)
+{
+    return (v8u){vreinterpretq_u32_s32(vcvtnq_s32_f32(v.a)),
+                 vreinterpretq_u32_s32(vcvtnq_s32_f32(v.b))};
+}
+
+SIMD_INLINE v8 v8_from_int(v8u v)
+{
+    return (v8){vcvtq_f32_s32(vreinterpretq_s32_u32(v.a)),
+                vcvtq_f32_s32(vreinterpretq_s32_u32(v.b))};
+}
+
+SIMD_INLINE v8u v8u_keep(v8u v)
+{
+    return v;
+}
+
+SIMD_INLINE uint32x4_t neon_nibbles(uint32x4_t words, int j)
+{
+    uint16x8_t shifted = vshlq_u16(vreinterpretq_u16_u32(words), vdupq_n_s16((int16_t)(-4 * j)));
+    return vreinterpretq_u32_u16(vandq_u16(shifted, vdupq_n_u16(15)));
+}
+
+/* Bits 4 j to 4 j + 3 of each of the sixteen 16-bit words. */
+SIMD_INLINE v8u v16_nibbles(v8u words, int j)
+{
+    return (v8u){neon_nibbles(words.a, j), neon_nibbles(words.b, j)};
+}
+
+/* Int32 sums of products of 16-bit integers, one for each of sixteen words; words 2 l and 2 l + 1
+ * belong to lane l. */
+typedef struct {
+    int32x4_t v[4];
+} v8sums;
+
+SIMD_INLINE v8sums v16_mul_add(v8u x, v8u y, v8sums sums)
+{
+    int16x8_t xa = vreinterpretq_s16_u32(x.a), xb = vreinterpretq_s16_u32(x.b);
+    int16x8_t ya = vreinterpretq_s16_u32(y.a), yb = vreinterpretq_s16_u32(y.b);
+    sums.v[0] = vmlal_s16(sums.v[0], vget_low_s16(xa), vget_low_s16(ya));
+    sums.v[1] = vmlal_high_s16(sums.v[1], xa, ya);
+    sums.v[2] = vmlal_s16(sums.v[2], vget_low_s16(xb), vget_low_s16(yb));
+    sums.v[3] = vmlal_high_s16(sums.v[3], xb, yb);
+    return sums;
+}
+
+SIMD_INLINE v8sums v16_mul(v8u x, v8u y)
+{
+    int32x4_t zero = vdupq_n_s32(0);
+    return v16_mul_add(x, y, (v8sums){{zero, zero, zero, zero}});
+}
+
+SIMD_INLINE v8 v8_from_sums(v8sums sums)
+{
+    return (v8){vcvtq_f32_s32(vpaddq_s32(sums.v[0], sums.v[1])),
+                vcvtq_f32_s32(vpaddq_s32(sums.v[2], sums.v[3]))};
+}
+
 SIMD_INLINE v8 v8_from_v8u(v8u v)
 {
     return (v8){vcvtq_f32_u32(v.a), vcvtq_f32_u32(v.b)};
@@ -170,9 +262,9 @@ SIMD_INLINE uint32x4_t neon_narrow(uint64x2_t p, uint64x2_t q, int shift)
     return vcombine_u32(vmovn_u64(vshlq_u64(p, left)), vmovn_u64(vshlq_u64(q, left)));
 }
 
-/* 64 integers of `bits` bits at p become floats, out[8 j + lane] the j-th of the lane's eight.
- * Reads up to 8 - bits bytes beyond them. */
-SIMD_INLINE void v8_unpack64(float *out, const unsigned char *p, int bits)
+/* 64 integers of `bits` bits at p, out[j] the j-th of each lane's eight. Reads up to 8 - bits bytes
+ * beyond them. */
+SIMD_INLINE void v8u_unpack64(v8u out[8], const unsigned char *p, int bits)
 {
     uint64x2_t pairs[4];
     SIMD_UNROLL
@@ -183,7 +275,7 @@ SIMD_INLINE void v8_unpack64(float *out, const unsigned char *p, int bits)
     for (int j = 0; j < 8; j++) {
         v8u joined = {neon_narrow(pairs[0], pairs[1], j * bits),
                       neon_narrow(pairs[2], pairs[3], j * bits)};
-        v8_store(out + 8 * j, v8_from_v8u(v8u_and(joined, mask)));
+        out[j] = v8u_and(joined, mask);
     }
 }
 
