@@ -36,6 +36,8 @@ static const struct option {
     {"--threads", TYPE_INT, AT(threads), 0, 1024, "N", "0: one per processor (0)"},
     {"--kv-tokens", TYPE_INT, AT(kv_tokens), 0, INT32_MAX, "N", "0: the engine's default (0)"},
     {"--isa", TYPE_TEXT, AT(isa), 0, 0, "NAME", "kernels: auto, c, avx2, neon (auto)"},
+    {"--activations", TYPE_TEXT, AT(activations), 0, 0, "NAME",
+     "what layers of 2 to 8 bits multiply with: auto, int16, float32 (auto: int16)"},
     {"--no-sandbox", TYPE_FLAG, AT(no_sandbox), 0, 0, NULL,
      "decode images without a sandbox, where the system offers none"},
 #undef AT
@@ -123,7 +125,8 @@ int run_options_parse(struct run_options *out, int argc, char **argv, struct vlm
     const char *words[IPC_MAX_IMAGES + 1];
     size_t n = 0;
     bool only_words = false;
-    *out = (struct run_options){.model = MODELS_SHIPPED, .top_p = 1, .isa = "auto"};
+    *out = (struct run_options){
+        .model = MODELS_SHIPPED, .top_p = 1, .isa = "auto", .activations = "auto"};
     for (int i = 0; i < argc; i++) {
         if (!only_words && (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)) {
             show_help();

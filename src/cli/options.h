@@ -19,6 +19,7 @@ struct run_options {
     int threads;
     int32_t kv_tokens;
     const char *isa;
+    const char *activations;
     bool no_sandbox;
 };
 

@@ -24,7 +24,7 @@ static void begin(void)
 
 int role_worker(int argc, char **argv)
 {
-    if (argc != 4)
+    if (argc != 5)
         return misused();
     begin();
     struct worker_options options = {
@@ -32,6 +32,7 @@ int role_worker(int argc, char **argv)
         .threads = atoi(argv[1]),
         .kv_tokens = (int32_t)strtol(argv[2], NULL, 10),
         .isa = argv[3],
+        .activations = argv[4],
     };
     return worker_main(CHILD_CHANNEL_FD, &options);
 }

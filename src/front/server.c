@@ -203,6 +203,7 @@ static int open_children(struct server *s, const struct model *models, size_t n_
         .threads = (int)config->threads,
         .kv_tokens = (int32_t)config->kv_tokens,
         .isa = config->isa,
+        .activations = config->activations,
         .metrics = s->api.metrics,
         .silence_ms = (unsigned)config->heartbeat_seconds * 1000,
         .limits = workers_limits(config),

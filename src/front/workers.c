@@ -33,6 +33,7 @@ static void free_if_gone(struct workers *ws)
     free(ws->worker);
     free(ws->program);
     free(ws->isa);
+    free(ws->activations);
     free(ws);
 }
 
@@ -380,8 +381,8 @@ void worker_start(struct worker *w)
     char threads[16], kv_tokens[16];
     snprintf(threads, sizeof threads, "%d", ws->threads);
     snprintf(kv_tokens, sizeof kv_tokens, "%d", ws->kv_tokens);
-    const char *const arguments[] = {"vlmd: worker", "role:worker", w->path, threads,
-                                     kv_tokens,      ws->isa,       NULL};
+    const char *const arguments[] = {"vlmd: worker", "role:worker", w->path,         threads,
+                                     kv_tokens,      ws->isa,       ws->activations, NULL};
     struct child_plan plan = {ws->program, arguments, IPC_BY_WORKER};
     struct link_events events = {w, on_message, on_broken, on_ended};
     struct vlmd_error err;
@@ -444,6 +445,7 @@ struct workers *workers_open(uv_loop_t *loop, const struct workers_options *opti
     ws->loop = loop;
     ws->program = strdup(options->program);
     ws->isa = strdup(options->isa ? options->isa : "auto");
+    ws->activations = strdup(options->activations ? options->activations : "auto");
     ws->threads = options->threads;
     ws->kv_tokens = options->kv_tokens;
     ws->metrics = options->metrics;
@@ -453,7 +455,7 @@ struct workers *workers_open(uv_loop_t *loop, const struct workers_options *opti
     uv_timer_init(loop, &ws->tick);
     ws->tick.data = ws;
     ws->n_open++;
-    bool whole = ws->program && ws->isa;
+    bool whole = ws->program && ws->isa && ws->activations;
     for (size_t i = 0; i < n_models && whole; i++)
         whole = workers_add(ws, &models[i], err) >= 0;
     if (!whole) {

@@ -24,7 +24,7 @@ struct workers_options {
     const char *program;
     int threads;
     int32_t kv_tokens;
-    const char *isa;
+    const char *isa, *activations;
     struct metrics *metrics; /* NULL: nobody counts */
     unsigned silence_ms;     /* after which a worker that does not answer is killed; 0: never */
     struct workers_limits limits;

@@ -37,7 +37,7 @@ struct worker {
 
 struct workers {
     uv_loop_t *loop;
-    char *program, *isa;
+    char *program, *isa, *activations;
     int threads;
     int32_t kv_tokens;
     struct metrics *metrics;

@@ -340,6 +340,7 @@ static int load(struct worker *w, const struct worker_options *options, struct v
         .kv_tokens = options->kv_tokens,
         .batch_tokens = options->batch_tokens,
         .isa = options->isa,
+        .activations = options->activations,
     };
     const struct scheduler_events events = {
         .context = w,

@@ -4,11 +4,12 @@
 #include <stdint.h>
 
 struct worker_options {
-    const char *model;    /* checkpoint folder */
-    int threads;          /* 0: one per processor */
-    int32_t kv_tokens;    /* 0: the engine's default */
-    int32_t batch_tokens; /* 0: the engine's default */
-    const char *isa;      /* NULL or "auto": the best that this machine has */
+    const char *model;       /* checkpoint folder */
+    int threads;             /* 0: one per processor */
+    int32_t kv_tokens;       /* 0: the engine's default */
+    int32_t batch_tokens;    /* 0: the engine's default */
+    const char *isa;         /* NULL or "auto": the best that this machine has */
+    const char *activations; /* NULL or "auto": the engine's default */
 };
 
 /* Runs until the front closes the channel (the socket `channel_fd`, which it takes over). Returns

@@ -283,7 +283,7 @@ SIMD_INLINE void integer_words_tokens(const struct linear_job *job, int32_t firs
                                       float *scratch, int32_t group, int n_tokens)
 {
     struct words *words = (struct words *)scratch;
-    const int n_rows = n_tokens == 1 ? TILE_ROWS : (n_tokens == 2 ? 2 : 1);
+    const int n_rows = n_tokens <= 2 ? 2 : 1; /* as many as registers hold */
     int32_t row = first;
     for (; row + n_rows <= first + n; row += n_rows)
         integer_words_rows(job, words, row, group, n_rows, n_tokens);

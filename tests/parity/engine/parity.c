@@ -466,9 +466,10 @@ static void check_quickly(const struct fixture *fx, vlmd_engine *engine, struct 
     check_greedy(fx, engine, tally, QUICK_GREEDY);
 }
 
-static vlmd_engine *open_engine(const char *model, const char *isa)
+static vlmd_engine *open_engine(const char *model, const char *isa, const char *activations)
 {
-    struct vlmd_engine_options options = {.isa = isa, .kv_tokens = KV_TOKENS};
+    struct vlmd_engine_options options = {
+        .isa = isa, .activations = activations, .kv_tokens = KV_TOKENS};
     struct vlmd_error err;
     vlmd_engine *engine = vlmd_engine_open(model, &options, &err);
 
@@ -477,14 +478,15 @@ static vlmd_engine *open_engine(const char *model, const char *isa)
     return engine;
 }
 
-static void check_fixture(const char *folder, const char *model, const char *isa, bool quick,
-                          struct tally *tally)
+static void check_fixture(const char *folder, const char *model, const char *isa,
+                          const char *activations, bool quick, struct tally *tally)
 {
     struct fixture fx;
     vlmd_engine *engine;
 
     fixture_open(&fx, folder);
-    engine = open_engine(model != NULL ? model : fixture_text(fx.manifest, "checkpoint"), isa);
+    engine = open_engine(model != NULL ? model : fixture_text(fx.manifest, "checkpoint"), isa,
+                         activations);
     if (quick)
         check_quickly(&fx, engine, tally);
     else
@@ -495,7 +497,7 @@ static void check_fixture(const char *folder, const char *model, const char *isa
 
 int main(int argc, char **argv)
 {
-    const char *model = NULL, *isa = "auto";
+    const char *model = NULL, *isa = "auto", *activations = "float32";
     struct tally tally = {0, 0};
     bool quick = false;
     int i = 1;
@@ -508,13 +510,16 @@ int main(int argc, char **argv)
             model = argv[++i];
         else if (has_value && strcmp(argv[i], "--isa") == 0)
             isa = argv[++i];
+        else if (has_value && strcmp(argv[i], "--activations") == 0)
+            activations = argv[++i];
         else
             fatal("unknown option %s", argv[i]);
     }
     if (i == argc)
-        fatal("usage: parity [--isa c|avx2|neon] [--model FOLDER] [--quick] FIXTURE...");
+        fatal("usage: parity [--isa c|avx2|neon] [--activations float32|int16] [--model FOLDER] "
+              "[--quick] FIXTURE...");
     for (; i < argc; i++)
-        check_fixture(argv[i], model, isa, quick, &tally);
+        check_fixture(argv[i], model, isa, activations, quick, &tally);
     printf("%d passed, %d failed\n", tally.passed, tally.failed);
     return tally.failed == 0 && tally.passed > 0 ? 0 : 1;
 }
