@@ -1,4 +1,5 @@
-/* Prints what this machine can do at most: read bandwidth and float32 multiply-adds, for 1, 2, 4
+/* Prints what this machine can do at most: read bandwidth, float32 and int8 multiply-adds, for 1,
+ * 2, 4
  * ... threads up to the number of processors. */
 #include <stdio.h>
 
@@ -7,8 +8,9 @@
 
 static void report(int threads)
 {
-    printf("%3d threads: read %7.2f GB/s, float32 %8.1f GFLOP/s\n", threads,
-           measure_read_bandwidth(threads) * 1e-9, measure_fma_peak(threads) * 1e-9);
+    printf("%3d threads: read %7.2f GB/s, float32 %8.1f GFLOP/s, int8 %8.1f GOP/s\n", threads,
+           measure_read_bandwidth(threads) * 1e-9, measure_fma_peak(threads) * 1e-9,
+           measure_int8_peak(threads) * 1e-9);
 }
 
 int main(void)

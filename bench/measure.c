@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
 
 #include "backend/cpu/threads.h"
 
@@ -121,7 +124,8 @@ static void fma_chunk(void *context, int32_t chunk, int32_t thread)
         out[chunk * 16] += sums[k][0];
 }
 
-double measure_fma_peak(int n_threads)
+/* How often a second all threads together do what `chunk` does once. */
+static double passes_a_second(threads_fn chunk, int n_threads)
 {
     struct threads *pool = threads_open(n_threads, NULL);
     float *out = calloc(MOST_THREADS * 16, sizeof *out);
@@ -130,8 +134,8 @@ double measure_fma_peak(int n_threads)
         goto done;
     for (int pass = 0; pass < PASSES; pass++) {
         double start = measure_seconds();
-        threads_run(pool, fma_chunk, out, n_threads);
-        double rate = 2.0 * 8 * 12 * FMA_LOOPS * n_threads / (measure_seconds() - start);
+        threads_run(pool, chunk, out, n_threads);
+        double rate = n_threads / (measure_seconds() - start);
         best = rate > best ? rate : best;
         sink = (uint64_t)out[0];
     }
@@ -140,3 +144,42 @@ done:
     threads_close(pool);
     return best;
 }
+
+double measure_fma_peak(int n_threads)
+{
+    return passes_a_second(fma_chunk, n_threads) * 2.0 * 8 * 12 * FMA_LOOPS;
+}
+
+#ifdef __AVX2__
+/* Unsigned times signed bytes, pairs to 16 bits, pairs of those to 32, added up. */
+static void int8_chunk(void *context, int32_t chunk, int32_t thread)
+{
+    (void)thread;
+    __m256i sums[8], x = _mm256_set1_epi8(3), w = _mm256_set1_epi8((char)(chunk + 1));
+    __m256i ones = _mm256_set1_epi16(1);
+    for (int k = 0; k < 8; k++)
+        sums[k] = _mm256_set1_epi32(k);
+    for (int n = 0; n < FMA_LOOPS; n++) {
+#pragma GCC unroll 8
+        for (int k = 0; k < 8; k++) {
+            __asm__("" : "+x"(w)); /* or the products would be made once */
+            __m256i products = _mm256_madd_epi16(_mm256_maddubs_epi16(w, x), ones);
+            sums[k] = _mm256_add_epi32(sums[k], products);
+        }
+    }
+    float *out = context;
+    for (int k = 0; k < 8; k++)
+        out[chunk * 16] += (float)_mm256_extract_epi32(sums[k], 0);
+}
+
+double measure_int8_peak(int n_threads)
+{
+    return passes_a_second(int8_chunk, n_threads) * 2.0 * 32 * 8 * FMA_LOOPS;
+}
+#else
+double measure_int8_peak(int n_threads)
+{
+    (void)n_threads;
+    return 0;
+}
+#endif

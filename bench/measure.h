@@ -17,3 +17,6 @@ double measure_read_bandwidth(int n_threads);
 /* float32 operations a second in registers, a fused multiply-add counted as two; the best of some
  * passes. */
 double measure_fma_peak(int n_threads);
+/* Operations a second of unsigned with signed bytes summed to 32 bits, without the instructions
+ * that do that in one; 0 where it is not written for the processor. */
+double measure_int8_peak(int n_threads);
