@@ -128,11 +128,12 @@ SIMD_INLINE void integer_store_y(const struct linear_job *job, int32_t row, int3
 
 /* ---- few tokens, 4 bits */
 
-/* One unit of n_rows rows. packed: the unit's words of the first row; u: its number in the scales
- * of the words; x: each token's planes of this unit. */
+/* One unit of n_rows rows. halves: groups are of 32, so that a unit has two. packed: the unit's
+ * words of the first row; u: its number in the scales of the words; x: each token's planes of this
+ * unit. */
 SIMD_INLINE void integer_words_unit(v8 acc[TILE_ROWS][WORDS_TOKENS], const struct words *words,
                                     int32_t u, const unsigned char *packed, size_t row_bytes,
-                                    const int16_t *const x[WORDS_TOKENS], int32_t group, int n_rows,
+                                    const int16_t *const x[WORDS_TOKENS], bool halves, int n_rows,
                                     int n_tokens)
 {
     v8u packed_rows[TILE_ROWS];
@@ -159,7 +160,7 @@ SIMD_INLINE void integer_words_unit(v8 acc[TILE_ROWS][WORDS_TOKENS], const struc
         SIMD_UNROLL
         for (int t = 0; t < n_tokens; t++) {
             const float *scales = words->scales[r * n_tokens + t];
-            v8 scale = group == 32 ? v8_load_halves(scales + 2 * u) : v8_set1(scales[u]);
+            v8 scale = halves ? v8_load_halves(scales + 2 * u) : v8_set1(scales[u]);
             acc[r][t] = v8_fma(v8_from_sums(sums[r][t]), scale, acc[r][t]);
         }
     }
@@ -175,7 +176,7 @@ SIMD_INLINE void integer_next_unit(const int16_t *x[WORDS_TOKENS], int n_tokens)
 /* Units [first, end) of rows [row, row + n_rows). */
 SIMD_INLINE void integer_words_units(const struct linear_job *job, v8 acc[TILE_ROWS][WORDS_TOKENS],
                                      const struct words *words, int32_t row, int32_t first,
-                                     int32_t end, int32_t group, int n_rows, int n_tokens)
+                                     int32_t end, bool halves, int n_rows, int n_tokens)
 {
     size_t row_bytes = affine_row_bytes(&job->w), block = row_bytes * (size_t)n_rows;
     size_t ahead = (WORDS_AHEAD + block - 1) / block * block;
@@ -193,13 +194,13 @@ SIMD_INLINE void integer_words_units(const struct linear_job *job, v8 acc[TILE_R
         }
         SIMD_UNROLL
         for (int k = 0; k < 2; k++) {
-            integer_words_unit(acc, words, u + k, at, row_bytes, x, group, n_rows, n_tokens);
+            integer_words_unit(acc, words, u + k, at, row_bytes, x, halves, n_rows, n_tokens);
             at += 32;
             integer_next_unit(x, n_tokens);
         }
     }
     if (u < whole) {
-        integer_words_unit(acc, words, u, at, row_bytes, x, group, n_rows, n_tokens);
+        integer_words_unit(acc, words, u, at, row_bytes, x, halves, n_rows, n_tokens);
         at += 32;
         integer_next_unit(x, n_tokens);
     }
@@ -209,17 +210,16 @@ SIMD_INLINE void integer_words_units(const struct linear_job *job, v8 acc[TILE_R
     SIMD_UNROLL
     for (int r = 0; r < n_rows; r++)
         memcpy(padded[r], at + (size_t)r * row_bytes, 16);
-    integer_words_unit(acc, words, whole, padded[0], sizeof padded[0], x, group, n_rows, n_tokens);
+    integer_words_unit(acc, words, whole, padded[0], sizeof padded[0], x, halves, n_rows, n_tokens);
 }
 
 /* The products of a row's scales with each token's, of units [first, end), in the words' scales
  * from number `at` on: one for each unit, or two with groups of 32. */
 static void integer_words_scales(const struct linear_job *job, struct words *words, int32_t row,
-                                 int32_t at, int32_t first, int32_t end, int32_t group,
-                                 int32_t n_tokens)
+                                 int32_t at, int32_t first, int32_t end, int32_t n_tokens)
 {
     float scales[WORDS_UNITS * 2];
-    int32_t groups = job->w.cols / group, group0 = first * UNIT / group;
+    int32_t group = job->w.group, groups = job->w.cols / group, group0 = first * UNIT / group;
     int32_t n = (end * UNIT + group - 1) / group - group0;
     if (n > groups - group0)
         n = groups - group0;
@@ -252,7 +252,7 @@ static __attribute__((noinline)) void integer_words_end(const struct linear_job 
 }
 
 SIMD_INLINE void integer_words_rows(const struct linear_job *job, struct words *words, int32_t row,
-                                    int32_t group, int n_rows, int n_tokens)
+                                    bool halves, int n_rows, int n_tokens)
 {
     v8 acc[TILE_ROWS][WORDS_TOKENS];
     SIMD_UNROLL
@@ -266,8 +266,8 @@ SIMD_INLINE void integer_words_rows(const struct linear_job *job, struct words *
     for (int32_t first = 0; first < units; first += WORDS_UNITS) {
         int32_t end = units - first < WORDS_UNITS ? units : first + WORDS_UNITS;
         for (int r = 0; r < n_rows; r++)
-            integer_words_scales(job, words, row + r, r * n_tokens, first, end, group, n_tokens);
-        integer_words_units(job, acc, words, row, first, end, group, n_rows, n_tokens);
+            integer_words_scales(job, words, row + r, r * n_tokens, first, end, n_tokens);
+        integer_words_units(job, acc, words, row, first, end, halves, n_rows, n_tokens);
     }
     SIMD_UNROLL
     for (int t = 0; t < n_tokens; t++) {
@@ -280,38 +280,36 @@ SIMD_INLINE void integer_words_rows(const struct linear_job *job, struct words *
 }
 
 SIMD_INLINE void integer_words_tokens(const struct linear_job *job, int32_t first, int32_t n,
-                                      float *scratch, int32_t group, int n_tokens)
+                                      float *scratch, bool halves, int n_tokens)
 {
     struct words *words = (struct words *)scratch;
     const int n_rows = n_tokens <= 2 ? 2 : 1; /* as many as registers hold */
     int32_t row = first;
     for (; row + n_rows <= first + n; row += n_rows)
-        integer_words_rows(job, words, row, group, n_rows, n_tokens);
+        integer_words_rows(job, words, row, halves, n_rows, n_tokens);
     for (; row < first + n; row++)
-        integer_words_rows(job, words, row, group, 1, n_tokens);
+        integer_words_rows(job, words, row, halves, 1, n_tokens);
 }
 
-SIMD_INLINE void integer_words_group(const struct linear_job *job, int32_t first, int32_t n,
-                                     float *scratch, int32_t group)
+SIMD_INLINE void integer_words_halves(const struct linear_job *job, int32_t first, int32_t n,
+                                      float *scratch, bool halves)
 {
     if (job->x.rows == 1)
-        integer_words_tokens(job, first, n, scratch, group, 1);
+        integer_words_tokens(job, first, n, scratch, halves, 1);
     else if (job->x.rows == 2)
-        integer_words_tokens(job, first, n, scratch, group, 2);
+        integer_words_tokens(job, first, n, scratch, halves, 2);
     else if (job->x.rows == 3)
-        integer_words_tokens(job, first, n, scratch, group, 3);
+        integer_words_tokens(job, first, n, scratch, halves, 3);
     else
-        integer_words_tokens(job, first, n, scratch, group, WORDS_TOKENS);
+        integer_words_tokens(job, first, n, scratch, halves, WORDS_TOKENS);
 }
 
 static void integer_words(const struct linear_job *job, int32_t first, int32_t n, float *scratch)
 {
     if (job->w.group == 32)
-        integer_words_group(job, first, n, scratch, 32);
-    else if (job->w.group == 64)
-        integer_words_group(job, first, n, scratch, 64);
+        integer_words_halves(job, first, n, scratch, true);
     else
-        integer_words_group(job, first, n, scratch, 128);
+        integer_words_halves(job, first, n, scratch, false);
 }
 
 /* ---- panels */
