@@ -55,7 +55,7 @@ static void test_distribution(void **state)
 static void test_answers(void **state)
 {
     (void)state;
-    static char routes[40][8];
+    static char routes[40][16];
     struct metrics *m = metrics_open();
     metrics_answered(m, "/v1/chat/completions", 200, 0.5);
     metrics_answered(m, "/v1/chat/completions", 503, 0.1);
