@@ -43,13 +43,22 @@ program() {
     fi
 }
 
+# The command line of a process; a bare system has no ps.
+command_of() {
+    if [ -r "/proc/$1/cmdline" ]; then
+        tr '\0' ' ' <"/proc/$1/cmdline"
+    else
+        ps -p "$1" -o command= 2>/dev/null
+    fi
+}
+
 # The process of the pid file, if it is one of ours and still vlmd: anybody may write into /tmp, and numbers are used again.
 running_pid() {
     [ -f "$pid_file" ] && [ ! -L "$pid_file" ] && [ -O "$pid_file" ] || return 1
     local pid
     pid=$(head -c 20 "$pid_file")
     case $pid in '' | *[!0-9]*) return 1 ;; esac
-    ps -p "$pid" -o command= 2>/dev/null | grep -q 'vlmd.* serve' || return 1
+    command_of "$pid" | grep -q 'vlmd.* serve' || return 1
     echo "$pid"
 }
 
@@ -141,9 +150,9 @@ status_server() {
         warn "Server is not running"
         return 1
     fi
-    read_ports $(ps -p "$pid" -o command=)
+    read_ports $(command_of "$pid")
     info "Server is running (PID: $pid)"
-    ps -p "$pid" -o pid,ppid,%cpu,%mem,etime,command
+    command -v ps >/dev/null && ps -p "$pid" -o pid,ppid,%cpu,%mem,etime,command
     if answers "$port" /health; then
         info "Main API: ✓ Healthy"
     else
