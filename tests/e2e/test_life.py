@@ -319,6 +319,7 @@ def test_children_inherit_nothing(start):
 
 def test_decoders_are_locked_in(start):
     server = start()
+    eventually(lambda: server.status()["decoders"]["ready"] == 2, what="both decoders")
     assert len(decoder_pids(server)) == 2
     for pid in decoder_pids(server):
         status = open(f"/proc/{pid}/status").read()
