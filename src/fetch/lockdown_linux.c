@@ -11,40 +11,11 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-
-/* ---- resources */
-
-static int limit(int resource, rlim_t value, struct vlmd_error *err)
-{
-    struct rlimit r = {value, value};
-    if (setrlimit(resource, &r) < 0)
-        return err_errno(err, NULL, "cannot limit the fetcher's resources");
-    return 0;
-}
-
-static int limit_resources(struct vlmd_error *err)
-{
-#ifndef SANITIZED /* their shadow memory is larger than any limit */
-    if (limit(RLIMIT_AS, (rlim_t)6 << 30, err) < 0)
-        return -1;
-#endif
-    if (limit(RLIMIT_FSIZE, (rlim_t)1 << 30, err) < 0 || limit(RLIMIT_NOFILE, 512, err) < 0 ||
-        limit(RLIMIT_CORE, 0, err) < 0)
-        return -1;
-    return 0;
-}
+#include "base/process_limits.h"
 
 /* ---- files: Landlock, where the kernel has it */
 
@@ -300,7 +271,7 @@ static int filter_calls(struct vlmd_error *err)
 
 int lockdown_enter(const struct local_folders *readable, struct vlmd_error *err)
 {
-    if (limit_resources(err) < 0)
+    if (process_limit((uint64_t)6 << 30, 512, err) < 0)
         return -1;
     prctl(PR_SET_DUMPABLE, 0);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

@@ -5,38 +5,10 @@
 #include <seccomp.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/process_limits.h"
 #include "media/sandbox.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-
-static int limit(int resource, rlim_t value, struct vlmd_error *err)
-{
-    struct rlimit r = {value, value};
-    if (setrlimit(resource, &r) < 0)
-        return err_errno(err, NULL, "cannot limit the decoder's resources");
-    return 0;
-}
-
-static int limit_resources(struct vlmd_error *err)
-{
-#ifndef SANITIZED /* their shadow memory is larger than any limit */
-    if (limit(RLIMIT_AS, (rlim_t)3 << 30, err) < 0)
-        return -1;
-#endif
-    if (limit(RLIMIT_FSIZE, (rlim_t)1 << 30, err) < 0 || limit(RLIMIT_NOFILE, 64, err) < 0 ||
-        limit(RLIMIT_CORE, 0, err) < 0)
-        return -1;
-    return 0;
-}
 
 /* What image codecs, malloc and the channel need. Memory may not become executable. */
 static int add_rules(scmp_filter_ctx filter)
@@ -57,7 +29,7 @@ static int add_rules(scmp_filter_ctx filter)
                                      F_SETFL, F_ADD_SEALS, F_DUPFD_CLOEXEC};
     static const int mapping[] = {SCMP_SYS(mmap), SCMP_SYS(mprotect)};
     int status = 0;
-#ifdef SANITIZED /* the sanitizer puts its signal stack away when a thread ends */
+#ifdef PROCESS_SANITIZED /* the sanitizer puts its signal stack away when a thread ends */
     status = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(sigaltstack), 0);
 #endif
     for (size_t i = 0; i < sizeof calls / sizeof *calls && status == 0; i++)
@@ -81,7 +53,7 @@ static int add_rules(scmp_filter_ctx filter)
 
 int sandbox_enter(struct vlmd_error *err)
 {
-    if (limit_resources(err) < 0)
+    if (process_limit((uint64_t)3 << 30, 64, err) < 0)
         return -1;
     prctl(PR_SET_DUMPABLE, 0);
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
