@@ -160,3 +160,17 @@ int json_require(int got, const char *key, struct vlmd_error *err)
         return err_set(err, VLMD_INVALID, key, "%s is missing", key);
     return got;
 }
+
+const char *json_unknown_key(const json_t *object, const char *const *known)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach ((json_t *)(uintptr_t)object, key, value) {
+        const char *const *k = known;
+        while (*k && strcmp(*k, key) != 0)
+            k++;
+        if (!*k)
+            return key;
+    }
+    return NULL;
+}

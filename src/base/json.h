@@ -34,3 +34,5 @@ int json_get_object(const json_t *object, const char *key, json_t **out, struct 
 int json_get_array(const json_t *object, const char *key, json_t **out, struct vlmd_error *err);
 /* Turns "0 = absent" into an error: `return json_require(json_get_...(...), key, err)`. */
 int json_require(int got, const char *key, struct vlmd_error *err);
+/* The first key of an object that is not in the NULL-terminated list, or NULL. */
+const char *json_unknown_key(const json_t *object, const char *const *known);

@@ -27,16 +27,8 @@ static bool is_nothing(const json_t *value)
 /* Refuses keys that are not in the NULL-terminated list. */
 static int only_keys(struct content_parser *p, const json_t *object, const char *const *known)
 {
-    const char *key;
-    json_t *value;
-    json_object_foreach ((json_t *)(uintptr_t)object, key, value) {
-        const char *const *k = known;
-        while (*k && strcmp(*k, key) != 0)
-            k++;
-        if (!*k)
-            return err_set(p->err, VLMD_INVALID, key, "unknown field: %s", key);
-    }
-    return 0;
+    const char *key = json_unknown_key(object, known);
+    return key ? err_set(p->err, VLMD_INVALID, key, "unknown field: %s", key) : 0;
 }
 
 /* ---- images */

@@ -31,17 +31,11 @@ int chat_pixels_read(const json_t *object, struct pixel_bounds *out, struct vlmd
 
 static int only_keys(const json_t *object, const char *const *known, struct vlmd_error *err)
 {
-    const char *key;
-    json_t *value;
-    json_object_foreach ((json_t *)(uintptr_t)object, key, value) {
-        const char *const *k = known;
-        while (*k && strcmp(*k, key) != 0)
-            k++;
-        if (!*k)
-            return err_set(err, VLMD_UNSUPPORTED, key,
-                           "%s is not supported: min_pixels, max_pixels and size are", key);
-    }
-    return 0;
+    const char *key = json_unknown_key(object, known);
+    if (!key)
+        return 0;
+    return err_set(err, VLMD_UNSUPPORTED, key,
+                   "%s is not supported: min_pixels, max_pixels and size are", key);
 }
 
 /* {"min_pixels", "max_pixels", "size": {"shortest_edge", "longest_edge"}}: despite their names the

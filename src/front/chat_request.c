@@ -202,14 +202,12 @@ static int parse_stream(const json_t *body, struct chat_request *out, struct vlm
     if (!out->stream)
         return err_set(err, VLMD_INVALID, "stream_options",
                        "stream_options is only allowed when stream is true");
-    const char *name;
-    json_t *value;
-    json_object_foreach (options, name, value) {
-        if (strcmp(name, "include_usage") != 0 && strcmp(name, "include_obfuscation") != 0) {
-            err_set(err, VLMD_INVALID, name, "unknown parameter: stream_options.%s", name);
-            err_prefix_field(err, "stream_options");
-            return -1;
-        }
+    static const char *const known[] = {"include_usage", "include_obfuscation", NULL};
+    const char *name = json_unknown_key(options, known);
+    if (name) {
+        err_set(err, VLMD_INVALID, name, "unknown parameter: stream_options.%s", name);
+        err_prefix_field(err, "stream_options");
+        return -1;
     }
     if (json_get_bool(options, "include_usage", &out->include_usage, err) < 0) {
         err_prefix_field(err, "stream_options");
