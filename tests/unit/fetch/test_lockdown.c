@@ -1,53 +1,35 @@
 /* What the fetcher's process can still do once it has locked itself in, tried in a child each. */
-#include "unit.h"
+#include "escapes.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <ifaddrs.h>
 #include <linux/sockios.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fetch/lockdown.h"
 #include "ipc/shared_memory.h"
 
-enum {
-    DENIED = 10,
-    ALLOWED = 11,
-    NO_LOCKDOWN = 12,
-};
-
 static char folder[] = "/tmp/vlmd-lockdown-XXXXXX";
+
+static bool enter(void)
+{
+    struct local_folders folders = {.n = 0};
+    return local_add(&folders, folder, NULL) >= 0 && lockdown_enter(&folders, NULL) == 1;
+}
 
 static int inside(bool (*attempt)(void))
 {
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        struct local_folders folders = {.n = 0};
-        if (local_add(&folders, folder, NULL) < 0 || lockdown_enter(&folders, NULL) != 1)
-            _exit(NO_LOCKDOWN);
-        _exit(attempt() ? ALLOWED : DENIED);
-    }
-    int status;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : DENIED;
+    return escape_attempt(enter, attempt);
 }
 
 static bool may_write(const char *name, int flags)
@@ -75,11 +57,6 @@ static bool opens_by_another_call(void)
     return syscall(SYS_openat2, AT_FDCWD, path, NULL, 0) >= 0 || errno != EPERM;
 }
 
-static bool removes_a_file(void)
-{
-    return unlink("/tmp/vlmd-no-such-file") == 0 || errno == ENOENT;
-}
-
 static bool renames_a_file(void)
 {
     return rename("/tmp/vlmd-no-such-file", "/tmp/vlmd-no-such-file-2") == 0 || errno == ENOENT;
@@ -95,30 +72,6 @@ static bool changes_rights(void)
     char path[128];
     snprintf(path, sizeof path, "%s/image", folder);
     return chmod(path, 0777) == 0;
-}
-
-static bool runs_a_program(void)
-{
-    execl("/bin/true", "true", (char *)NULL);
-    return errno == ENOENT;
-}
-
-static bool forks(void)
-{
-    pid_t pid = fork();
-    if (pid == 0)
-        _exit(0);
-    return pid > 0;
-}
-
-static bool kills_its_parent(void)
-{
-    return kill(getppid(), 0) == 0;
-}
-
-static bool traces(void)
-{
-    return ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0;
 }
 
 static int bound_socket(void)
@@ -144,23 +97,6 @@ static bool opens_a_packet_socket(void)
     return socket(AF_PACKET, SOCK_RAW, 0) >= 0;
 }
 
-static bool makes_memory_executable(void)
-{
-    void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return mprotect(p, 4096, PROT_READ | PROT_EXEC) == 0;
-}
-
-static bool maps_executable_memory(void)
-{
-    return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) !=
-           MAP_FAILED;
-}
-
-static bool changes_user(void)
-{
-    return setuid(65534) == 0;
-}
-
 static bool leaves_its_namespaces(void)
 {
     return unshare(CLONE_NEWUSER) == 0;
@@ -170,16 +106,6 @@ static bool raises_a_limit(void)
 {
     struct rlimit limit = {4096, 4096};
     return setrlimit(RLIMIT_NOFILE, &limit) == 0 && geteuid() != 0;
-}
-
-static bool signals_its_parent_thread(void)
-{
-    return syscall(SYS_tgkill, getppid(), getppid(), 0) == 0;
-}
-
-static bool signals_through_a_descriptor(void)
-{
-    return fcntl(STDERR_FILENO, F_SETOWN, getppid()) == 0;
 }
 
 static bool signals_through_a_socket(void)
@@ -194,27 +120,9 @@ static bool limits_its_parent(void)
     return prlimit(getppid(), RLIMIT_NOFILE, NULL, &limit) == 0;
 }
 
-static bool holds_its_parent(void)
-{
-    return syscall(SYS_pidfd_open, getppid(), 0) >= 0;
-}
-
-static bool runs_from_memory(void)
-{
-    static const char *const none[] = {NULL};
-    int fd = memfd_create("program", 0);
-    return syscall(SYS_execveat, fd, "", none, none, 0x1000) == 0 || errno == ENOEXEC;
-}
-
 static bool links_a_file(void)
 {
     return symlink("/etc/passwd", "/tmp/vlmd-lockdown-link") == 0;
-}
-
-static bool queues_io(void)
-{
-    char parameters[120] = {0};
-    return syscall(SYS_io_uring_setup, 1, parameters) >= 0;
 }
 
 static void test_denied(void **state)
@@ -254,7 +162,7 @@ static void test_denied(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int got = inside(cases[i].attempt);
-        if (got == NO_LOCKDOWN)
+        if (got == NOT_LOCKED)
             skip(); /* this system has none: the fetcher says so */
         if (got != DENIED)
             fail_msg("%s ended with %d", cases[i].name, got);
@@ -339,7 +247,7 @@ static void test_allowed(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int got = inside(cases[i].attempt);
-        if (got == NO_LOCKDOWN)
+        if (got == NOT_LOCKED)
             skip();
         if (got != ALLOWED)
             fail_msg("%s ended with %d", cases[i].name, got);
@@ -359,7 +267,7 @@ static void test_hidden(void **state)
     if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) < 1)
         skip();
     int got = inside(reads_another_folder);
-    if (got == NO_LOCKDOWN)
+    if (got == NOT_LOCKED)
         skip();
     assert_int_equal(got, DENIED);
 }
