@@ -195,6 +195,16 @@ class Server:
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
 
+def connect(server, receive_buffer=0):
+    """A bare connection to the API."""
+    connection = socket.socket()
+    if receive_buffer:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    connection.settimeout(20)
+    connection.connect(("127.0.0.1", server.port))
+    return connection
+
+
 def read_all(connection, seconds):
     connection.settimeout(seconds)
     received = b""

@@ -80,3 +80,8 @@ class Page:
 
     def labels(self, name):
         return [dict(have) for _, s in self.families.values() for sample, have in s if sample == name]
+
+
+def metric(server, name, **labels):
+    """A value of the server's page, as the admin port shows it."""
+    return Page(server.get("/metrics", port=server.admin_port).body.decode()).value(name, **labels)

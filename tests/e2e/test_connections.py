@@ -8,8 +8,8 @@ import socket
 import struct
 import time
 
-from client import eventually, read_all, streamed_text, user
-from prometheus import Page
+from client import connect, eventually, read_all, streamed_text, user
+from prometheus import metric
 
 GET = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 POST = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -17,22 +17,9 @@ WORDS = "x" * 200 + " "
 SHORT = ("--idle-seconds", 1, "--head-seconds", 1, "--body-seconds", 1, "--write-seconds", 1)
 
 
-def metric(server, name, **labels):
-    return Page(server.get("/metrics", port=server.admin_port).body.decode()).value(name, **labels)
-
-
 def post(text, **more):
     body = json.dumps({"model": "fake", "messages": [user(text)], **more}).encode()
     return POST + b"Content-Length: %d\r\n\r\n" % len(body) + body
-
-
-def connect(server, receive_buffer=None):
-    connection = socket.socket()
-    if receive_buffer:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    connection.settimeout(20)
-    connection.connect(("127.0.0.1", server.port))
-    return connection
 
 
 def seconds_until_closed(connection, trickle=None):

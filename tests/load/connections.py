@@ -14,7 +14,6 @@ import argparse
 import json
 import pathlib
 import select
-import socket
 import statistics
 import sys
 import tempfile
@@ -22,8 +21,8 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
-from client import Server, user  # noqa: E402
-from prometheus import Page  # noqa: E402
+from client import Server, connect, user  # noqa: E402
+from prometheus import metric  # noqa: E402
 
 GET = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 POST = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -41,19 +40,6 @@ def serve(*options):
     folder = pathlib.Path(tempfile.mkdtemp()) / "fake"
     folder.mkdir()
     return Server("--max-connections", 20000, *options, models=[folder])
-
-
-def metric(server, name, **labels):
-    return Page(server.get("/metrics", port=server.admin_port).body.decode()).value(name, **labels)
-
-
-def connect(server, receive_buffer=0):
-    connection = socket.socket()
-    if receive_buffer:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    connection.settimeout(20)
-    connection.connect(("127.0.0.1", server.port))
-    return connection
 
 
 def ask(connection):
