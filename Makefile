@@ -170,7 +170,7 @@ $(B)/test_fetcher: tests/fake/test_fetcher.c $(TEST_FETCHER_OBJECTS) $(call arch
 # ---- the full counts of tests/e2e/test_faults.py
 .PHONY: faults
 faults: $(B)/vlmd $(B)/fake_worker
-	VLMD_FAULTS=1 pytest -q -s tests/e2e/test_faults.py
+	VLMD_FAULTS=1 python3 -m pytest -q -s tests/e2e/test_faults.py
 
 # ---- checks
 .PHONY: layers format format-check lint
