@@ -209,7 +209,6 @@ static double seconds_since(const struct chat *c, uint64_t ms)
     return (double)(uv_now(c->owner->loop) - ms) / 1000;
 }
 
-/* Errors may still come and deserve their own status: the answer begins with its text. */
 static void on_started(void *context, int32_t prompt_tokens)
 {
     struct chat *c = context;
