@@ -40,7 +40,7 @@ void c_integer_prepare(const struct linear_job *job, int32_t token)
 {
     struct integer_row to = integer_row(job, token);
     const float *x = job->x.data + (size_t)token * (size_t)job->x.stride;
-    memset(to.sums, 0, integer_sums_floats(&job->w) * sizeof *to.sums);
+    memset(to.sums, 0, (size_t)(job->w.cols / job->w.group) * sizeof *to.sums);
     for (int32_t unit = 0; unit < integer_units(job->w.cols); unit++)
         prepare_unit(job, &to, x, unit);
 }
@@ -51,42 +51,33 @@ struct decoded_row {
     size_t first_group;
 };
 
-static void add_unit(float lanes[8], const struct decoded_row *row, const struct integer_row *x,
-                     int32_t unit)
+static float dense_of_group(const struct decoded_row *row, const void *values, int32_t group)
 {
-    const struct weight_source *w = row->w;
-    for (int32_t lane = 0; lane < 8; lane++) {
-        int32_t first = unit * INTEGER_UNIT + 8 * lane, sum = 0;
-        if (first >= w->cols)
-            continue;
-        for (int32_t c = first; c < first + 8; c++)
-            sum += (int32_t)affine_at(row->packed, w->bits, (size_t)c) *
-                   x->x[unit * INTEGER_UNIT + integer_place(c % INTEGER_UNIT)];
-        float scale =
-            dense_at(w->scales, w->scale_type, row->first_group + (size_t)(first / w->group));
-        lanes[lane] = fmaf((float)sum, scale * x->scales[unit], lanes[lane]);
-    }
+    return dense_at(values, row->w->scale_type, row->first_group + (size_t)group);
 }
 
-static void add_biases(float lanes[8], const struct decoded_row *row, const struct integer_row *x)
+static int32_t part_sum(const struct decoded_row *row, const int16_t *x, int32_t first, int32_t n)
 {
-    int32_t groups = row->w->cols / row->w->group;
-    for (int32_t g = 0; g < (groups + 7) / 8 * 8; g++) {
-        float bias =
-            g < groups ? dense_at(row->w->biases, row->w->scale_type, row->first_group + (size_t)g)
-                       : 0.0f;
-        lanes[g % 8] = fmaf(bias, x->sums[g], lanes[g % 8]);
-    }
+    int32_t sum = 0;
+    for (int32_t c = first; c < first + n; c++)
+        sum += (int32_t)affine_at(row->packed, row->w->bits, (size_t)c) * x[integer_place(c)];
+    return sum;
 }
 
 static float element(const struct linear_job *job, const struct decoded_row *row, int32_t token)
 {
+    const struct weight_source *w = row->w;
     struct integer_row x = integer_row(job, token);
-    float l[8] = {0};
-    for (int32_t unit = 0; unit < integer_units(job->w.cols); unit++)
-        add_unit(l, row, &x, unit);
-    add_biases(l, row, &x);
-    return ((l[0] + l[1]) + (l[2] + l[3])) + ((l[4] + l[5]) + (l[6] + l[7]));
+    float y = 0.0f;
+    int32_t n = integer_part(w);
+    for (int32_t c = 0; c < w->cols; c += n) {
+        int32_t group = c / w->group;
+        float scale = dense_of_group(row, w->scales, group) * x.scales[c / INTEGER_UNIT];
+        y = fmaf((float)part_sum(row, x.x, c, n), scale, y);
+        if ((c + n) % w->group == 0)
+            y = fmaf(dense_of_group(row, w->biases, group), x.sums[group], y);
+    }
+    return y;
 }
 
 void c_integer_rows(const struct linear_job *job, int32_t first, int32_t n, float *scratch)

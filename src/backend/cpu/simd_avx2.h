@@ -176,34 +176,27 @@ SIMD_INLINE v8u v8_to_int(v8 v)
     return _mm256_cvtps_epi32(v);
 }
 
-SIMD_INLINE v8 v8_from_int(v8u v)
+/* All lanes the 32 bits at p. */
+SIMD_INLINE v8u v8u_set1_from(const int16_t *p)
 {
-    return _mm256_cvtepi32_ps(v);
+    int32_t pair;
+    memcpy(&pair, p, sizeof pair);
+    return _mm256_set1_epi32(pair);
 }
 
-/* v in a register: gcc would read memory again for each use. */
-SIMD_INLINE v8u v8u_keep(v8u v)
+/* Lanes 0 4 1 5 2 6 3 7, as 16-bit integers: of each the low half. */
+SIMD_INLINE void v8u_store_pairs(int16_t *to, v8u v)
 {
-    __asm__("" : "+x"(v));
-    return v;
-}
-
-/* Bits 4 j to 4 j + 3 of each of the sixteen 16-bit words. */
-SIMD_INLINE v8u v16_nibbles(v8u words, int j)
-{
-    v8u mask = _mm256_set1_epi16(15);
-    if (j == 0)
-        return _mm256_and_si256(words, mask);
-    v8u shifted = _mm256_srli_epi16(words, 4 * j);
-    return j == 3 ? shifted : _mm256_and_si256(shifted, mask);
+    __m128i high = _mm_slli_epi32(_mm256_extracti128_si256(v, 1), 16);
+    _mm_storeu_si128((__m128i *)(void *)to, _mm_blend_epi16(_mm256_castsi256_si128(v), high, 0xaa));
 }
 
 /* Eight int32 sums of products of 16-bit integers, words 2 l and 2 l + 1 belonging to lane l. */
 typedef __m256i v8sums;
 
-SIMD_INLINE v8sums v16_mul(v8u a, v8u b)
+SIMD_INLINE v8sums v8sums_zero(void)
 {
-    return _mm256_madd_epi16(a, b);
+    return _mm256_setzero_si256();
 }
 
 SIMD_INLINE v8sums v16_mul_add(v8u a, v8u b, v8sums sums)

@@ -194,27 +194,18 @@ SIMD_INLINE v8u v8_to_int(v8 v)
                  vreinterpretq_u32_s32(vcvtnq_s32_f32(v.b))};
 }
 
-SIMD_INLINE v8 v8_from_int(v8u v)
+/* All lanes the 32 bits at p. */
+SIMD_INLINE v8u v8u_set1_from(const int16_t *p)
 {
-    return (v8){vcvtq_f32_s32(vreinterpretq_s32_u32(v.a)),
-                vcvtq_f32_s32(vreinterpretq_s32_u32(v.b))};
+    uint32_t pair;
+    memcpy(&pair, p, sizeof pair);
+    return v8u_set1(pair);
 }
 
-SIMD_INLINE v8u v8u_keep(v8u v)
+/* Lanes 0 4 1 5 2 6 3 7, as 16-bit integers: of each the low half. */
+SIMD_INLINE void v8u_store_pairs(int16_t *to, v8u v)
 {
-    return v;
-}
-
-SIMD_INLINE uint32x4_t neon_nibbles(uint32x4_t words, int j)
-{
-    uint16x8_t shifted = vshlq_u16(vreinterpretq_u16_u32(words), vdupq_n_s16((int16_t)(-4 * j)));
-    return vreinterpretq_u32_u16(vandq_u16(shifted, vdupq_n_u16(15)));
-}
-
-/* Bits 4 j to 4 j + 3 of each of the sixteen 16-bit words. */
-SIMD_INLINE v8u v16_nibbles(v8u words, int j)
-{
-    return (v8u){neon_nibbles(words.a, j), neon_nibbles(words.b, j)};
+    vst1q_s16(to, vreinterpretq_s16_u32(vsliq_n_u32(v.a, v.b, 16)));
 }
 
 /* Int32 sums of products of 16-bit integers, one for each of sixteen words; words 2 l and 2 l + 1
@@ -222,6 +213,12 @@ SIMD_INLINE v8u v16_nibbles(v8u words, int j)
 typedef struct {
     int32x4_t v[4];
 } v8sums;
+
+SIMD_INLINE v8sums v8sums_zero(void)
+{
+    int32x4_t zero = vdupq_n_s32(0);
+    return (v8sums){{zero, zero, zero, zero}};
+}
 
 SIMD_INLINE v8sums v16_mul_add(v8u x, v8u y, v8sums sums)
 {
@@ -232,12 +229,6 @@ SIMD_INLINE v8sums v16_mul_add(v8u x, v8u y, v8sums sums)
     sums.v[2] = vmlal_s16(sums.v[2], vget_low_s16(xb), vget_low_s16(yb));
     sums.v[3] = vmlal_high_s16(sums.v[3], xb, yb);
     return sums;
-}
-
-SIMD_INLINE v8sums v16_mul(v8u x, v8u y)
-{
-    int32x4_t zero = vdupq_n_s32(0);
-    return v16_mul_add(x, y, (v8sums){{zero, zero, zero, zero}});
 }
 
 SIMD_INLINE v8 v8_from_sums(v8sums sums)

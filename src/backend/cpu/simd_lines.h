@@ -1,0 +1,88 @@
+/* A line: 32 bits of each of sixteen rows of weights, and the sums that belong to them. Here as two
+ * times the eight lanes of simd.h; simd_avx512.h has the same in one register. What is multiplied
+ * are pairs of 16-bit integers: the two halves of a row's 32 bits with two integers of x. */
+#pragma once
+
+#include "backend/cpu/simd.h"
+
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VNNI__)
+#include "backend/cpu/simd_avx512.h"
+#else
+
+typedef struct {
+    v8u half[2];
+} line;
+
+typedef struct {
+    v8sums half[2];
+} line_sums;
+
+typedef struct {
+    v8 half[2];
+} line_floats;
+
+SIMD_INLINE line line_load(const void *p)
+{
+    const unsigned char *bytes = p;
+    return (line){{v8u_load(bytes), v8u_load(bytes + 32)}};
+}
+
+SIMD_INLINE line line_and(line a, uint32_t mask)
+{
+    v8u all = v8u_set1(mask);
+    return (line){{v8u_and(a.half[0], all), v8u_and(a.half[1], all)}};
+}
+
+/* Of each row's 32 bits. */
+SIMD_INLINE line line_shift_right(line a, int n)
+{
+    return (line){{v8u_shift_right(a.half[0], n), v8u_shift_right(a.half[1], n)}};
+}
+
+SIMD_INLINE line_sums line_sums_zero(void)
+{
+    return (line_sums){{v8sums_zero(), v8sums_zero()}};
+}
+
+/* sums + q times the two integers at `pair`, row by row */
+SIMD_INLINE line_sums line_multiply(line q, const int16_t *pair, line_sums sums)
+{
+    v8u x = v8u_set1_from(pair);
+    return (line_sums){
+        {v16_mul_add(q.half[0], x, sums.half[0]), v16_mul_add(q.half[1], x, sums.half[1])}};
+}
+
+SIMD_INLINE line_floats line_from_sums(line_sums sums)
+{
+    return (line_floats){{v8_from_sums(sums.half[0]), v8_from_sums(sums.half[1])}};
+}
+
+SIMD_INLINE line_floats line_floats_set1(float x)
+{
+    return (line_floats){{v8_set1(x), v8_set1(x)}};
+}
+
+SIMD_INLINE line_floats line_floats_load(const float *p)
+{
+    return (line_floats){{v8_load(p), v8_load(p + 8)}};
+}
+
+SIMD_INLINE void line_floats_store(float *p, line_floats v)
+{
+    v8_store(p, v.half[0]);
+    v8_store(p + 8, v.half[1]);
+}
+
+SIMD_INLINE line_floats line_floats_mul(line_floats a, line_floats b)
+{
+    return (line_floats){{v8_mul(a.half[0], b.half[0]), v8_mul(a.half[1], b.half[1])}};
+}
+
+/* a b + c */
+SIMD_INLINE line_floats line_floats_fma(line_floats a, line_floats b, line_floats c)
+{
+    return (line_floats){
+        {v8_fma(a.half[0], b.half[0], c.half[0]), v8_fma(a.half[1], b.half[1], c.half[1])}};
+}
+
+#endif
