@@ -1,6 +1,7 @@
 # Images in large numbers; what is small enough runs in the suite (tests/unit/media, tests/e2e/test_images.py, test_bombs.py).
 #
 #   make image-mutants MUTANTS=1000000   damaged copies of the valid pictures of tests/parity/pixels, under ASan and UBSan
+#   make image-bundle                    the same as a folder, build/portable, for a machine with more cores: run.sh JOBS COUNT
 #   make image-corpora                   public collections of malformed images, fetched into build/corpora, under the same
 #                                        (CORPORA=FOLDER: git directories that are there already, named owner+repository)
 
@@ -15,12 +16,15 @@ $(B)/image_files: tests/images/image_files.c $(call archives_of,media)
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $< -o $@ $(ALL_LDFLAGS) $(call link_group,$(call archives_of,media)) $(call libs_of,media)
 
-.PHONY: image-mutants image-corpora image-variants
+.PHONY: image-mutants image-bundle image-corpora image-variants
 image-variants: $(B)/image_files
 	$(PYTHON) tests/images/variants.py $(B)/image_files
 image-mutants:
 	@$(MAKE) --no-print-directory SAN=address build/address/image_files
-	build/address/image_files -m $(MUTANTS) $(filter-out %.json,$(wildcard tests/parity/pixels/*.*))
+	build/address/image_files -m $(MUTANTS) $(filter-out %.json %.csv,$(wildcard tests/parity/pixels/*.*))
+image-bundle:
+	@$(MAKE) --no-print-directory SAN=address build/address/image_files
+	tests/images/bundle.sh build/address/image_files build/portable
 image-corpora:
 	@$(MAKE) --no-print-directory SAN=address build/address/image_files
 	python3 tests/images/corpora.py build/address/image_files build/corpora $(if $(CORPORA),--mirrors $(CORPORA))
