@@ -24,7 +24,7 @@ static void begin(void)
 
 int role_worker(int argc, char **argv)
 {
-    if (argc != 5)
+    if (argc != 6)
         return misused();
     begin();
     struct worker_options options = {
@@ -33,6 +33,7 @@ int role_worker(int argc, char **argv)
         .kv_tokens = (int32_t)strtol(argv[2], NULL, 10),
         .isa = argv[3],
         .activations = argv[4],
+        .image_cache = strtoull(argv[5], NULL, 10),
     };
     return worker_main(CHILD_CHANNEL_FD, &options);
 }

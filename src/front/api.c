@@ -35,6 +35,7 @@ static struct chat_caller caller_of(const struct api *api, const struct http_req
     return (struct chat_caller){
         .priority = access_priority(key, request),
         .owner = access_owner(api->access, key),
+        .images_of = auth_key_number(key),
         .image_pixels = key ? key->image_pixels : 0,
     };
 }

@@ -182,3 +182,11 @@ const struct auth_key *auth_find(const struct auth_keys *keys, const char *autho
             found = &keys->items[i];
     return found;
 }
+
+uint64_t auth_key_number(const struct auth_key *key)
+{
+    uint64_t number = 0;
+    if (key)
+        memcpy(&number, key->digest, sizeof number);
+    return number;
+}

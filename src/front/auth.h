@@ -40,3 +40,5 @@ void auth_keys_free(struct auth_keys *keys);
 /* The key of an Authorization field ("Bearer ..."), NULL when it is none of them. `authorization`
  * may be NULL. */
 const struct auth_key *auth_find(const struct auth_keys *keys, const char *authorization);
+/* A number that goes with the secret, however the list of keys changes; 0 for NULL. */
+uint64_t auth_key_number(const struct auth_key *key);

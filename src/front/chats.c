@@ -49,6 +49,7 @@ struct chat {
     int parse_status;
     struct vlmd_error parse_error;
 
+    uint64_t images_of;
     uint64_t pixel_budget, pixels; /* of images; 0: without end */
     struct admission_ticket ticket;
     char waited[80]; /* header fields, of an answer that had to wait for its turn */
@@ -223,6 +224,12 @@ static void on_started(void *context, int32_t prompt_tokens)
     /* Errors may still come and deserve their own status: the head waits for the text. */
 }
 
+static void on_seen(void *context, uint64_t cached)
+{
+    struct chat *c = context;
+    receipts_set_cached(&c->receipts, cached);
+}
+
 static void put_text(struct chat *c, const char *text, size_t len)
 {
     if (!c->spoke)
@@ -347,8 +354,8 @@ static void on_lost(void *context, const struct vlmd_error *err)
 
 static void send_to_worker(struct chat *c, struct ipc_message *m)
 {
-    struct worker_events events = {c,         on_started, on_text,     on_done,
-                                   on_failed, on_lost,    on_estimated};
+    struct worker_events events = {c,       on_started, on_seen, on_text,
+                                   on_done, on_failed,  on_lost, on_estimated};
     struct vlmd_error err;
     c->job = workers_generate(c->owner->workers, (size_t)c->model, m, &events, &err);
     if (!c->job && err.code == VLMD_BUSY)
@@ -383,6 +390,7 @@ static void generate(struct chat *c)
     if (c->request.original_coordinates)
         map_boxes(c);
     struct ipc_message m = chat_message_generate(&c->request);
+    m.generate.owner = c->images_of;
     struct vlmd_error err;
     if (chat_message_add_images(&m.generate, c->images, &err) < 0) {
         fail(c, &err);
@@ -681,6 +689,7 @@ static void handle(struct chats *chats, struct http_conn *conn, const struct cha
     c->ticket.queue.priority = caller->priority;
     c->ticket.queue.owner = caller->owner;
     c->estimating = estimating;
+    c->images_of = caller->images_of;
     c->pixel_budget = caller->image_pixels;
     c->model = -1;
     c->began = uv_now(chats->loop);

@@ -44,6 +44,7 @@ struct queue_counts chats_queue(const struct chats *chats);
 struct chat_caller {
     enum priority priority;
     unsigned owner;        /* the same number for requests that share their turns */
+    uint64_t images_of;    /* the same number for requests that may find each other's images kept */
     uint64_t image_pixels; /* of all images together, as they were sent; 0: any number */
 };
 

@@ -15,9 +15,12 @@ enum metrics_counter {
     METRICS_PROMPT_TOKENS,
     METRICS_COMPLETION_TOKENS,
     METRICS_IMAGES,
-    METRICS_IMAGE_PIXELS,        /* as they were sent */
-    METRICS_IMAGE_MODEL_PIXELS,  /* as the model took them */
-    METRICS_IMAGES_REFUSED,      /* by the decoder */
+    METRICS_IMAGE_PIXELS,       /* as they were sent */
+    METRICS_IMAGE_MODEL_PIXELS, /* as the model took them */
+    METRICS_IMAGES_REFUSED,     /* by the decoder */
+    METRICS_IMAGE_CACHE_HITS,   /* images that a model had kept */
+    METRICS_IMAGE_CACHE_MISSES,
+    METRICS_IMAGE_CACHE_EVICTIONS,
     METRICS_CLIENTS_GONE,        /* before their answer was complete */
     METRICS_SLOW_READERS,        /* cut off */
     METRICS_LATE_IDLE,           /* connections closed by a deadline: between requests, */

@@ -143,12 +143,16 @@ static void append_worker(struct buf *out, const struct worker_status *w)
         append_field(out, "architecture", w->info->architecture);
         buf_append_char(out, ',');
         append_field(out, "isa", w->info->isa);
-        buf_appendf(out,
-                    ",\"vision\":%s,\"context_length\":%d,\"kv_tokens\":%d,\"kv_tokens_used\":%lld,"
-                    "\"weight_bytes\":%llu,\"load_seconds\":%.3f",
-                    bool_text(w->info->has_vision), w->info->context_length, w->info->kv_tokens,
-                    (long long)w->kv_tokens_used, (unsigned long long)w->info->weight_bytes,
-                    w->load_seconds);
+        buf_appendf(
+            out,
+            ",\"vision\":%s,\"context_length\":%d,\"kv_tokens\":%d,\"kv_tokens_used\":%lld,"
+            "\"weight_bytes\":%llu,\"load_seconds\":%.3f,\"image_cache\":{\"images\":%u,"
+            "\"bytes\":%llu,\"hits\":%llu,\"misses\":%llu,\"evictions\":%llu}",
+            bool_text(w->info->has_vision), w->info->context_length, w->info->kv_tokens,
+            (long long)w->kv_tokens_used, (unsigned long long)w->info->weight_bytes,
+            w->load_seconds, w->image_cache.images, (unsigned long long)w->image_cache.bytes,
+            (unsigned long long)w->image_cache.hits, (unsigned long long)w->image_cache.misses,
+            (unsigned long long)w->image_cache.evictions);
     }
     buf_append_char(out, '}');
 }
@@ -291,6 +295,14 @@ static double kv_used_value(const struct worker_status *w)
 {
     return (double)w->kv_tokens_used;
 }
+static double cache_bytes_value(const struct worker_status *w)
+{
+    return (double)w->image_cache.bytes;
+}
+static double cache_images_value(const struct worker_status *w)
+{
+    return w->image_cache.images;
+}
 static double weights_value(const struct worker_status *w)
 {
     return (double)w->info->weight_bytes;
@@ -313,6 +325,9 @@ static void append_models(struct buf *out, const struct api *api)
         {"vlmd_kv_tokens", "gauge", "Tokens that fit in the model's kv cache.", kv_value},
         {"vlmd_kv_tokens_used", "gauge", "Tokens that running completions hold in it.",
          kv_used_value},
+        {"vlmd_image_cache_bytes", "gauge", "Bytes of the images that the model keeps.",
+         cache_bytes_value},
+        {"vlmd_image_cache_images", "gauge", "Images that the model keeps.", cache_images_value},
         {"vlmd_model_weight_bytes", "gauge", "Bytes of the model's weights.", weights_value},
         {"vlmd_model_last_load_seconds", "gauge", "Time the model took to load the last time.",
          load_value},

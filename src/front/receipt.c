@@ -81,6 +81,12 @@ void receipts_set(struct receipts *r, size_t i, const struct decode_result *resu
     snprintf(it->format, sizeof it->format, "%s", result->format);
 }
 
+void receipts_set_cached(struct receipts *r, uint64_t cached)
+{
+    for (size_t i = 0; i < r->n && i < 64; i++)
+        r->items[i].cached = cached >> i & 1;
+}
+
 void receipts_warn_of_losses(struct receipts *r)
 {
     for (size_t i = 0; i < r->n; i++)
@@ -130,7 +136,7 @@ static void append_receipt(struct buf *out, const struct receipt *it)
     if (it->has_hash) {
         buf_append_text(out, ",\"sha256\":\"");
         append_hash(out, it, sizeof it->sha256);
-        buf_append_text(out, "\",\"cached\":false");
+        buf_appendf(out, "\",\"cached\":%s", it->cached ? "true" : "false");
     }
     buf_append_char(out, '}');
 }
@@ -158,6 +164,7 @@ void receipts_append_headers(const struct receipts *r, struct buf *out)
         buf_appendf(out, "%s%dx%d;to=%dx%d;tokens=%d;hash=", i ? ", " : "X-Vlmd-Images: ",
                     it->orig_width, it->orig_height, it->width, it->height, it->tokens);
         append_hash(out, it, 8);
+        buf_appendf(out, ";cached=%d", it->cached);
     }
     if (r->n > 0)
         buf_append_text(out, "\r\n");

@@ -15,6 +15,7 @@ struct receipt {
     int32_t tokens;
     uint32_t changes; /* of enum ipc_change */
     bool has_hash;    /* not when the header alone was read */
+    bool cached;      /* the model had kept it */
     uint8_t sha256[32];
 };
 
@@ -30,6 +31,8 @@ void receipts_free(struct receipts *r);
 /* Fills receipt i from what the decoder said; field and plan are there already. factor: pixels of a
  * token's side. */
 void receipts_set(struct receipts *r, size_t i, const struct decode_result *result, int32_t factor);
+/* Bit i: the model had kept image i. */
+void receipts_set_cached(struct receipts *r, uint64_t cached);
 /* Once all are set: warns of every image that lost something, in their order. */
 void receipts_warn_of_losses(struct receipts *r);
 /* `code` is a word for programs, field may be NULL. */

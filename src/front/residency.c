@@ -7,7 +7,7 @@
 
 static uint64_t total(const struct worker_needs *n)
 {
-    return n->weight_bytes + n->kv_bytes + n->work_bytes + n->image_bytes;
+    return n->weight_bytes + n->kv_bytes + n->work_bytes + n->image_bytes + n->cache_bytes;
 }
 
 static uint64_t granted(const struct workers *ws)
@@ -22,11 +22,13 @@ static void fail_with_numbers(struct worker *w, const char *what, uint64_t bytes
 {
     const struct worker_needs *n = &w->needs;
     struct vlmd_error err;
-    err_set(&err, VLMD_NO_MEMORY, "model",
-            "it needs %.3f GB (weights %.3f, kv cache %.3f, activations %.3f, an image %.3f), and "
-            "%s %.3f GB (memory-budget)",
-            (double)total(n) / GB, (double)n->weight_bytes / GB, (double)n->kv_bytes / GB,
-            (double)n->work_bytes / GB, (double)n->image_bytes / GB, what, (double)bytes / GB);
+    err_set(
+        &err, VLMD_NO_MEMORY, "model",
+        "it needs %.3f GB (weights %.3f, kv cache %.3f, activations %.3f, an image %.3f, images "
+        "that are kept %.3f), and %s %.3f GB (memory-budget)",
+        (double)total(n) / GB, (double)n->weight_bytes / GB, (double)n->kv_bytes / GB,
+        (double)n->work_bytes / GB, (double)n->image_bytes / GB, (double)n->cache_bytes / GB, what,
+        (double)bytes / GB);
     worker_fail(w, &err);
 }
 
@@ -69,7 +71,11 @@ static void count_room(const struct workers *ws, uint64_t *idle, uint64_t *leavi
 
 static void grant(struct worker *w)
 {
-    struct ipc_message message = {.type = IPC_GRANT, .grant = {.bytes = total(&w->needs)}};
+    uint64_t budget = w->owner->limits.memory_bytes;
+    struct ipc_message message = {
+        .type = IPC_GRANT,
+        .grant = {.bytes = total(&w->needs), .budget = budget < INT64_MAX ? budget : 0},
+    };
     w->asking = false;
     w->granted = total(&w->needs);
     log_write(LOG_INFO, "%s: gets %.3f GB, of which the weights are %.3f", w->id,

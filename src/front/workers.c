@@ -182,7 +182,8 @@ static void on_failed(struct worker *w, const struct ipc_failed *m)
 
 static void on_needs(struct worker *w, const struct ipc_needs *m)
 {
-    w->needs = (struct worker_needs){m->weight_bytes, m->kv_bytes, m->work_bytes, m->image_bytes};
+    w->needs = (struct worker_needs){m->weight_bytes, m->kv_bytes, m->work_bytes, m->image_bytes,
+                                     m->cache_bytes};
     residency_ask(w);
 }
 
@@ -215,6 +216,22 @@ static void on_started(struct worker_job *job, const struct ipc_started *m)
         job->events.started(job->events.context, m->prompt_tokens);
 }
 
+static void count_cache(struct worker *w, const struct ipc_seen *m)
+{
+    struct worker_image_cache *known = &w->image_cache;
+    metrics_add(w->owner->metrics, METRICS_IMAGE_CACHE_HITS, m->hits - known->hits);
+    metrics_add(w->owner->metrics, METRICS_IMAGE_CACHE_MISSES, m->misses - known->misses);
+    metrics_add(w->owner->metrics, METRICS_IMAGE_CACHE_EVICTIONS, m->evictions - known->evictions);
+    *known = (struct worker_image_cache){m->hits, m->misses, m->evictions, m->bytes, m->images};
+}
+
+static void on_seen(struct worker_job *job, const struct ipc_seen *m)
+{
+    count_cache(job->worker, m);
+    if (!job->let_go)
+        job->events.seen(job->events.context, m->cached);
+}
+
 static void on_text(struct worker_job *job, const struct ipc_text *m)
 {
     job->tokens = m->tokens;
@@ -230,6 +247,8 @@ static void on_job_message(struct worker *w, uint64_t id, const struct ipc_messa
         link_kill(w->link, "it speaks of a request that it does not have");
     else if (m->type == IPC_STARTED)
         on_started(job, &m->started);
+    else if (m->type == IPC_SEEN)
+        on_seen(job, &m->seen);
     else if (m->type == IPC_TEXT)
         on_text(job, &m->text);
     else if (m->type == IPC_DONE)
@@ -262,6 +281,9 @@ static void on_message(void *context, struct ipc_message *m)
         break;
     case IPC_STARTED:
         on_job_message(w, m->started.id, m);
+        break;
+    case IPC_SEEN:
+        on_job_message(w, m->seen.id, m);
         break;
     case IPC_TEXT:
         on_job_message(w, m->text.id, m);
@@ -342,6 +364,7 @@ static void on_ended(void *context, const char *how)
     struct workers *ws = w->owner;
     w->link = NULL;
     w->granted = 0;
+    w->image_cache = (struct worker_image_cache){0};
     ws->n_open--;
     if (ws->closing) {
         free_if_gone(ws);
@@ -378,11 +401,13 @@ void worker_unload(struct worker *w, const char *why)
 void worker_start(struct worker *w)
 {
     struct workers *ws = w->owner;
-    char threads[16], kv_tokens[16];
+    char threads[16], kv_tokens[16], image_cache[24];
     snprintf(threads, sizeof threads, "%d", ws->threads);
     snprintf(kv_tokens, sizeof kv_tokens, "%d", ws->kv_tokens);
-    const char *const arguments[] = {"vlmd: worker", "role:worker", w->path,         threads,
-                                     kv_tokens,      ws->isa,       ws->activations, NULL};
+    snprintf(image_cache, sizeof image_cache, "%llu", (unsigned long long)ws->image_cache);
+    const char *const arguments[] = {"vlmd: worker",  "role:worker", w->path,
+                                     threads,         kv_tokens,     ws->isa,
+                                     ws->activations, image_cache,   NULL};
     struct child_plan plan = {ws->program, arguments, IPC_BY_WORKER};
     struct link_events events = {w, on_message, on_broken, on_ended};
     struct vlmd_error err;
@@ -448,6 +473,7 @@ struct workers *workers_open(uv_loop_t *loop, const struct workers_options *opti
     ws->activations = strdup(options->activations ? options->activations : "auto");
     ws->threads = options->threads;
     ws->kv_tokens = options->kv_tokens;
+    ws->image_cache = options->image_cache;
     ws->metrics = options->metrics;
     ws->silence_ms = options->silence_ms;
     ws->limits = options->limits;
@@ -587,6 +613,7 @@ struct worker_status workers_status(const struct workers *ws, size_t index)
         .restarts = w->restarts,
         .load_seconds = w->load_seconds,
         .kv_tokens_used = kv_tokens_used(w),
+        .image_cache = w->image_cache,
     };
 }
 

@@ -24,6 +24,7 @@ struct workers_options {
     const char *program;
     int threads;
     int32_t kv_tokens;
+    uint64_t image_cache; /* bytes of images that each model keeps */
     const char *isa, *activations;
     struct metrics *metrics; /* NULL: nobody counts */
     unsigned silence_ms;     /* after which a worker that does not answer is killed; 0: never */
@@ -50,6 +51,14 @@ struct worker_needs {
     uint64_t weight_bytes, kv_bytes;
     uint64_t work_bytes;  /* of a step */
     uint64_t image_bytes; /* of one image in the vision tower */
+    uint64_t cache_bytes; /* of images that are kept */
+};
+
+/* Images that its process keeps; the first three since its start. */
+struct worker_image_cache {
+    uint64_t hits, misses, evictions;
+    uint64_t bytes;
+    uint32_t images;
 };
 
 /* What the model is; texts are owned by the worker. */
@@ -79,8 +88,9 @@ struct worker_status {
     double idle_seconds; /* since somebody used it; 0 while somebody does */
     unsigned jobs;
     unsigned restarts;
-    double load_seconds;    /* the last time, 0 before */
-    int64_t kv_tokens_used; /* by its jobs, as far as it has told */
+    double load_seconds;                   /* the last time, 0 before */
+    int64_t kv_tokens_used;                /* by its jobs, as far as it has told */
+    struct worker_image_cache image_cache; /* the same */
 };
 
 /* The models are those that were named: they are loaded at once. */
@@ -123,6 +133,7 @@ void workers_stop_waiting(struct workers *workers, size_t index, struct worker_w
 struct worker_events {
     void *context;
     void (*started)(void *context, int32_t prompt_tokens);
+    void (*seen)(void *context, uint64_t cached); /* bit i: image i was found among those kept */
     void (*text)(void *context, const char *text, size_t len);
     void (*done)(void *context, const struct ipc_done *done);
     void (*failed)(void *context, const struct vlmd_error *err);

@@ -27,6 +27,7 @@ struct worker {
     struct vlmd_error failure;
     struct worker_info info;
     struct worker_needs needs;
+    struct worker_image_cache image_cache;
     bool asking;      /* it has told its needs and waits for memory */
     uint64_t granted; /* bytes of the budget that its process holds */
     struct worker_job *jobs;
@@ -40,6 +41,7 @@ struct workers {
     char *program, *isa, *activations;
     int threads;
     int32_t kv_tokens;
+    uint64_t image_cache;
     struct metrics *metrics;
     unsigned silence_ms;
     struct workers_limits limits;

@@ -5,8 +5,8 @@
 #include "worker/request.h"
 
 #define LEAST_PIXELS (512 * 512)
-/* What of the machine's memory the model and its work may take: the rest is for the system, the
- * other processes and the cache of files. */
+/* What of the machine's memory the model and its work may take where nobody has set a budget: the
+ * rest is for the system, the other processes and the cache of files. */
 #define SHARE(memory) ((memory) / 4 * 3)
 
 static uint64_t physical_memory(void)
@@ -15,27 +15,27 @@ static uint64_t physical_memory(void)
     return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : 0;
 }
 
-static bool affordable(const vlmd_engine *engine, int32_t tokens, uint64_t budget)
+static bool affordable(const vlmd_engine *engine, int32_t tokens, uint64_t bytes)
 {
     const struct vlmd_engine_info *info = vlmd_engine_info(engine);
     int32_t factor = info->patch_size * info->merge_size;
-    return vlmd_image_bytes(engine, factor, factor * tokens) <= budget;
+    return vlmd_image_bytes(engine, factor, factor * tokens) <= bytes;
 }
 
-uint64_t estimate_affordable_pixels(const vlmd_engine *engine)
+uint64_t estimate_affordable_pixels(const vlmd_engine *engine, uint64_t budget, uint64_t held)
 {
     const struct vlmd_engine_info *info = vlmd_engine_info(engine);
     if (!info->has_vision)
         return 0;
     int32_t factor = info->patch_size * info->merge_size;
     uint64_t area = (uint64_t)factor * (uint64_t)factor;
-    uint64_t share = SHARE(physical_memory()), held = info->weight_bytes + info->kv_bytes;
-    uint64_t budget = share > held ? share - held : 0;
+    uint64_t all = budget > 0 ? budget : SHARE(physical_memory());
+    uint64_t left = all > held ? all - held : 0;
     int32_t least = (int32_t)((LEAST_PIXELS + area - 1) / area);
     int32_t most = (int32_t)(INT32_MAX / 4 / area); /* what vlmd_image_encode takes */
     while (least < most) {
         int32_t middle = least + (most - least + 1) / 2;
-        if (affordable(engine, middle, budget))
+        if (affordable(engine, middle, left))
             least = middle;
         else
             most = middle - 1;

@@ -6,9 +6,10 @@
 #include "vlmd.h"
 #include "worker/prompt.h"
 
-/* The largest area, in pixels, of an image whose way through the vision tower fits this machine's
- * memory beside weights and kv cache; at least that of a picture of 512 x 512. 0 without vision. */
-uint64_t estimate_affordable_pixels(const vlmd_engine *engine);
+/* The largest area, in pixels, of an image whose way through the vision tower fits the memory
+ * budget (0: most of this machine's memory) beside `held` bytes that are held anyway; at least that
+ * of a picture of 512 x 512. 0 without vision. */
+uint64_t estimate_affordable_pixels(const vlmd_engine *engine, uint64_t budget, uint64_t held);
 
 /* Lays the prompt out and fills all of *out but its id. Errors are those that GENERATE would have,
  * except for a prompt that is too long. */

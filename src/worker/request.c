@@ -33,11 +33,11 @@ void request_close(struct request *r)
         return;
     release_pixels(r);
     vlmd_session_close(r->session);
-    for (int32_t i = 0; r->embeddings && i < r->n_images; i++)
-        vlmd_image_free(r->embeddings[i]);
+    for (int32_t i = 0; r->held && i < r->n_images; i++)
+        image_cache_give_back(r->held[i]);
     vlmd_sampler_close(r->sampler);
     vlmd_text_stream_close(r->stream);
-    free(r->embeddings);
+    free(r->held);
     free(r->images);
     free(r->tokens);
     free(r);
@@ -87,8 +87,8 @@ static int fill(struct request *r, vlmd_engine *engine, const struct scheduler_r
     r->max_tokens = from->max_tokens > 0 ? smaller(from->max_tokens, room) : room;
     r->tokens = copy(from->tokens, (size_t)from->n_tokens, sizeof *r->tokens);
     r->images = copy(from->images, (size_t)from->n_images, sizeof *r->images);
-    r->embeddings = calloc((size_t)from->n_images + 1, sizeof *r->embeddings);
-    if (!r->tokens || !r->images || !r->embeddings)
+    r->held = calloc((size_t)from->n_images + 1, sizeof(struct held_image *));
+    if (!r->tokens || !r->images || !r->held)
         return err_no_memory(err, (size_t)from->n_tokens * sizeof *r->tokens);
     r->n_tokens = from->n_tokens;
     r->n_images = from->n_images;
@@ -111,6 +111,7 @@ struct request *request_open(vlmd_engine *engine, const struct scheduler_request
         return NULL;
     }
     r->id = from->id;
+    r->images_of = from->images_of;
     r->release = from->release;
     r->owner = from->owner;
     r->arrived = request_now();
@@ -124,9 +125,15 @@ struct request *request_open(vlmd_engine *engine, const struct scheduler_request
 /* All images are there: the prompt goes onto the timeline. */
 static int begin_prefill(struct request *r, struct vlmd_error *err)
 {
+    vlmd_image **images = calloc((size_t)r->n_images + 1, sizeof(vlmd_image *));
     release_pixels(r);
-    if (vlmd_session_append(r->session, r->tokens, r->n_tokens, r->embeddings, r->n_images, err) <
-        0)
+    if (!images)
+        return err_no_memory(err, (size_t)r->n_images * sizeof(vlmd_image *));
+    for (int32_t i = 0; i < r->n_images; i++)
+        images[i] = held_image_get(r->held[i]);
+    int status = vlmd_session_append(r->session, r->tokens, r->n_tokens, images, r->n_images, err);
+    free(images);
+    if (status < 0)
         return -1;
     r->phase = REQUEST_PREFILL;
     r->prefill_began = request_now();
@@ -151,15 +158,36 @@ int request_admit(struct request *r, vlmd_engine *engine, struct vlmd_error *err
     return 0;
 }
 
-int request_encode_image(struct request *r, vlmd_engine *engine, vlmd_cancel_fn cancel,
-                         void *cancel_context, struct vlmd_error *err)
+static uint64_t kept_bytes(const vlmd_engine *engine, const vlmd_image *image)
 {
-    const struct scheduler_image *image = &r->images[r->n_encoded];
+    uint64_t row = (uint64_t)vlmd_engine_info(engine)->hidden_size * sizeof(float);
+    return (uint64_t)vlmd_image_tokens(image) * row;
+}
+
+static struct held_image *see(struct request *r, vlmd_engine *engine, struct image_cache *cache,
+                              vlmd_cancel_fn cancel, void *cancel_context, struct vlmd_error *err)
+{
+    const struct scheduler_image *from = &r->images[r->n_encoded];
+    struct image_key key;
+    if (image_key_make(from->rgb, from->width, from->height, r->images_of, &key, err) < 0)
+        return NULL;
+    struct held_image *held = image_cache_find(cache, &key);
+    if (held) {
+        r->cached |= r->n_encoded < 64 ? UINT64_C(1) << r->n_encoded : 0;
+        return held;
+    }
+    vlmd_image *image = vlmd_image_encode(engine, from->rgb, from->width, from->height, cancel,
+                                          cancel_context, err);
+    return image ? image_cache_add(cache, &key, image, kept_bytes(engine, image), err) : NULL;
+}
+
+int request_encode_image(struct request *r, vlmd_engine *engine, struct image_cache *cache,
+                         vlmd_cancel_fn cancel, void *cancel_context, struct vlmd_error *err)
+{
     double began = request_now();
-    r->embeddings[r->n_encoded] = vlmd_image_encode(engine, image->rgb, image->width, image->height,
-                                                    cancel, cancel_context, err);
+    r->held[r->n_encoded] = see(r, engine, cache, cancel, cancel_context, err);
     r->vision_seconds += request_now() - began;
-    if (!r->embeddings[r->n_encoded])
+    if (!r->held[r->n_encoded])
         return -1;
     r->n_encoded++;
     return r->n_encoded == r->n_images ? begin_prefill(r, err) : 0;

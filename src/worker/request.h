@@ -28,9 +28,11 @@ struct request {
 
     vlmd_sampler *sampler;
     vlmd_text_stream *stream;
-    vlmd_session *session;   /* from admission on */
-    vlmd_image **embeddings; /* n_images; NULL until encoded */
+    vlmd_session *session; /* from admission on */
+    uint64_t images_of;
+    struct held_image **held; /* n_images; NULL until encoded */
     int32_t n_encoded;
+    uint64_t cached; /* bit i: image i was found in the cache */
 
     double arrived, admitted, prefill_began, decode_began; /* monotonic seconds */
     double vision_seconds;
@@ -46,10 +48,10 @@ void request_close(struct request *r);
 /* Opens the session and takes kv blocks for the prompt and the first part of the answer.
  * VLMD_NO_MEMORY: try again when others have ended. */
 int request_admit(struct request *r, vlmd_engine *engine, struct vlmd_error *err);
-/* Encodes the next image; after the last one the prompt is appended to the session and the phase is
- * REQUEST_PREFILL. */
-int request_encode_image(struct request *r, vlmd_engine *engine, vlmd_cancel_fn cancel,
-                         void *cancel_context, struct vlmd_error *err);
+/* Encodes the next image, or finds it in the cache; after the last one the prompt is appended to
+ * the session and the phase is REQUEST_PREFILL. */
+int request_encode_image(struct request *r, vlmd_engine *engine, struct image_cache *cache,
+                         vlmd_cancel_fn cancel, void *cancel_context, struct vlmd_error *err);
 
 /* Tokens that prompt and answer of one request may have together. */
 int32_t request_room(const vlmd_engine *engine);

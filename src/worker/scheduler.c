@@ -7,6 +7,7 @@
 struct scheduler {
     vlmd_engine *engine;
     struct scheduler_events events;
+    struct image_cache *images;
     struct request *first; /* all requests, in order of arrival */
     int32_t n_running;     /* admitted ones */
     int32_t n_waiting;
@@ -15,7 +16,7 @@ struct scheduler {
 };
 
 struct scheduler *scheduler_open(vlmd_engine *engine, const struct scheduler_events *events,
-                                 struct vlmd_error *err)
+                                 uint64_t cache_bytes, struct vlmd_error *err)
 {
     size_t vocab = (size_t)vlmd_engine_info(engine)->vocab_size;
     struct scheduler *s = calloc(1, sizeof *s);
@@ -28,6 +29,11 @@ struct scheduler *scheduler_open(vlmd_engine *engine, const struct scheduler_eve
     }
     s->engine = engine;
     s->events = *events;
+    s->images = image_cache_open(cache_bytes, err);
+    if (!s->images) {
+        scheduler_close(s);
+        return NULL;
+    }
     return s;
 }
 
@@ -40,6 +46,7 @@ void scheduler_close(struct scheduler *s)
         s->first = r->next;
         request_close(r);
     }
+    image_cache_close(s->images);
     free(s->logits);
     free(s);
 }
@@ -168,16 +175,24 @@ static struct request *first_in_phase(const struct scheduler *s, enum request_ph
 
 /* ---- work */
 
+static void tell_seen(struct scheduler *s, const struct request *r)
+{
+    const struct image_cache_state cache = image_cache_state(s->images);
+    s->events.seen(s->events.context, r->id, r->cached, &cache);
+}
+
 static void encode_image(struct scheduler *s, struct request *r)
 {
     struct vlmd_error err;
     s->working = r;
-    int status = request_encode_image(r, s->engine, work_is_unwanted, s, &err);
+    int status = request_encode_image(r, s->engine, s->images, work_is_unwanted, s, &err);
     s->working = NULL;
     if (status < 0 && err.code == VLMD_CANCELLED)
         finish(s, r, SCHEDULER_CANCELLED);
     else if (status < 0)
         fail(s, r, &err);
+    else if (r->phase == REQUEST_PREFILL)
+        tell_seen(s, r);
 }
 
 static void send_text(struct scheduler *s, struct request *r, const char *text, size_t len)

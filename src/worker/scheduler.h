@@ -10,6 +10,7 @@
 #pragma once
 
 #include "base/err.h"
+#include "worker/image_cache.h"
 
 #define SCHEDULER_RUNNING 16
 #define SCHEDULER_WAITING 1024
@@ -37,6 +38,10 @@ struct scheduler_result {
 struct scheduler_events {
     void *context;
     void (*started)(void *context, uint64_t id, int32_t prompt_tokens);
+    /* The last of its images is through the tower; bit i of `cached`: image i was found in the
+     * cache. */
+    void (*seen)(void *context, uint64_t id, uint64_t cached,
+                 const struct image_cache_state *cache);
     /* Whole characters, never part of a stop string. */
     void (*text)(void *context, uint64_t id, const char *text, size_t len, int32_t tokens);
     void (*done)(void *context, uint64_t id, const struct scheduler_result *result);
@@ -48,6 +53,7 @@ struct scheduler_events {
 
 struct scheduler_request {
     uint64_t id;
+    uint64_t images_of;    /* whose images they are; see image_cache.h */
     const int32_t *tokens; /* the prompt, image placeholders expanded */
     int32_t n_tokens;
     const struct scheduler_image
@@ -61,8 +67,9 @@ struct scheduler_request {
     size_t n_stops;
 };
 
+/* cache_bytes: of images that are kept for further requests. */
 struct scheduler *scheduler_open(vlmd_engine *engine, const struct scheduler_events *events,
-                                 struct vlmd_error *err);
+                                 uint64_t cache_bytes, struct vlmd_error *err);
 /* Ends all requests without events. */
 void scheduler_close(struct scheduler *s);
 

@@ -21,8 +21,10 @@ struct worker {
     vlmd_engine *engine;
     struct prompt_maker *prompts;
     struct scheduler *scheduler;
-    double polled; /* when the front was listened to last */
-    bool over;     /* the front is gone or broke the rules */
+    uint64_t cache_bytes, held_bytes; /* for kept images; of all that is always held */
+    uint64_t budget;                  /* of all models together, 0: not known */
+    double polled;                    /* when the front was listened to last */
+    bool over;                        /* the front is gone or broke the rules */
 };
 
 /* ---- to the front */
@@ -58,6 +60,17 @@ static void send_error(struct worker *w, uint64_t id, const struct vlmd_error *e
 static void on_started(void *context, uint64_t id, int32_t prompt_tokens)
 {
     struct ipc_message message = {.type = IPC_STARTED, .started = {id, prompt_tokens}};
+    send(context, &message);
+}
+
+static void on_seen(void *context, uint64_t id, uint64_t cached,
+                    const struct image_cache_state *cache)
+{
+    struct ipc_message message = {
+        .type = IPC_SEEN,
+        .seen = {id, cached, cache->hits, cache->misses, cache->evictions, cache->bytes,
+                 cache->images},
+    };
     send(context, &message);
 }
 
@@ -191,6 +204,7 @@ static void generate(struct worker *w, const struct ipc_generate *g)
         stops[i] = g->stops[i].data;
     struct scheduler_request request = {
         .id = g->id,
+        .images_of = g->owner,
         .tokens = prompt.tokens,
         .n_tokens = prompt.n_tokens,
         .images = pixels->images,
@@ -288,7 +302,8 @@ static void send_ready(struct worker *w)
                 .merge_size = info->merge_size,
                 .min_pixels = (uint64_t)info->min_pixels,
                 .max_pixels = (uint64_t)info->max_pixels,
-                .affordable_pixels = estimate_affordable_pixels(w->engine),
+                .affordable_pixels =
+                    estimate_affordable_pixels(w->engine, w->budget, w->held_bytes),
             },
     };
     send(w, &message);
@@ -310,15 +325,20 @@ static void greet(struct worker *w)
 
 /* Tells what the model will take and waits until it may. -1 with *err; the front is gone: w->over.
  */
-static int ask_for_memory(struct worker *w, const char *model,
-                          const struct vlmd_engine_options *options, struct vlmd_error *err)
+static int ask_for_memory(struct worker *w, const struct worker_options *options,
+                          const struct vlmd_engine_options *engine, struct vlmd_error *err)
 {
     struct vlmd_engine_needs needs;
-    if (vlmd_engine_measure(model, options, &needs, err) < 0)
+    if (vlmd_engine_measure(options->model, engine, &needs, err) < 0)
         return -1;
+    if (needs.image_bytes > 0)
+        w->cache_bytes =
+            options->image_cache < needs.weight_bytes ? options->image_cache : needs.weight_bytes;
+    w->held_bytes = needs.weight_bytes + needs.kv_bytes + needs.work_bytes + w->cache_bytes;
     struct ipc_message message = {
         .type = IPC_NEEDS,
-        .needs = {needs.weight_bytes, needs.kv_bytes, needs.work_bytes, needs.image_bytes},
+        .needs = {needs.weight_bytes, needs.kv_bytes, needs.work_bytes, needs.image_bytes,
+                  w->cache_bytes},
     };
     send(w, &message);
     for (bool granted = false; !granted && !w->over;) {
@@ -328,6 +348,7 @@ static int ask_for_memory(struct worker *w, const char *model,
         if (got <= 0)
             continue;
         granted = m->type == IPC_GRANT;
+        w->budget = granted ? m->grant.budget : 0;
         ipc_message_free(m);
     }
     return w->over ? -1 : 0;
@@ -345,12 +366,13 @@ static int load(struct worker *w, const struct worker_options *options, struct v
     const struct scheduler_events events = {
         .context = w,
         .started = on_started,
+        .seen = on_seen,
         .text = on_text,
         .done = on_done,
         .failed = on_failed,
         .poll = on_poll,
     };
-    if (ask_for_memory(w, options->model, &engine_options, err) < 0)
+    if (ask_for_memory(w, options, &engine_options, err) < 0)
         return -1;
     tell_loading(w, "opening the checkpoint");
     w->engine = vlmd_engine_open(options->model, &engine_options, err);
@@ -359,7 +381,7 @@ static int load(struct worker *w, const struct worker_options *options, struct v
     w->prompts = prompt_maker_open(w->engine, options->model, err);
     if (!w->prompts)
         return -1;
-    w->scheduler = scheduler_open(w->engine, &events, err);
+    w->scheduler = scheduler_open(w->engine, &events, w->cache_bytes, err);
     return w->scheduler ? 0 : -1;
 }
 

@@ -10,6 +10,7 @@ struct worker_options {
     int32_t batch_tokens;    /* 0: the engine's default */
     const char *isa;         /* NULL or "auto": the best that this machine has */
     const char *activations; /* NULL or "auto": the engine's default */
+    uint64_t image_cache;    /* bytes of images that are kept; never more than the weights have */
 };
 
 /* Runs until the front closes the channel (the socket `channel_fd`, which it takes over). Returns

@@ -128,14 +128,22 @@ static void test_receipts(void **state)
     assert_string_equal(json_string_value(json_object_get(image, "limited_by")), "model");
     assert_int_equal(json_array_size(json_object_get(image, "changes")), 2);
     assert_memory_equal(json_string_value(json_object_get(image, "sha256")), "ab00", 4);
+    assert_true(json_is_false(json_object_get(image, "cached")));
     json_t *warnings = json_object_get(vlmd, "warnings");
     assert_int_equal(json_array_size(warnings), 2);
+    json_decref(whole);
+
+    receipts_set_cached(&r, 1);
+    whole = extension(&r);
+    image = json_array_get(json_object_get(json_object_get(whole, "vlmd"), "images"), 0);
+    assert_true(json_is_true(json_object_get(image, "cached")));
     json_decref(whole);
 
     struct buf fields = {0};
     receipts_append_headers(&r, &fields);
     assert_string_equal(fields.data,
-                        "X-Vlmd-Images: 1000x900;to=280x252;tokens=90;hash=ab00000000000000\r\n"
+                        "X-Vlmd-Images: 1000x900;to=280x252;tokens=90;hash=ab00000000000000;"
+                        "cached=1\r\n"
                         "X-Vlmd-Warnings: image_downscaled, image_first_frame\r\n");
     buf_free(&fields);
     receipts_free(&r);

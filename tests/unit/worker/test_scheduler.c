@@ -13,7 +13,8 @@
 
 /* What came of one request. */
 struct outcome {
-    int started, ended, failed, released;
+    int started, seen, ended, failed, released;
+    uint64_t cached;
     struct scheduler_result result;
     struct vlmd_error error;
     char text[4096];
@@ -23,10 +24,12 @@ struct outcome {
 
 struct fixture {
     vlmd_engine *engine;
+    struct image_cache_state cache; /* as it was told last */
     struct scheduler *scheduler;
     struct outcome outcomes[MAX_REQUESTS];
     uint64_t cancel_in_poll; /* id to cancel when polled; UINT64_MAX: none */
     int polls;
+    uint64_t images_of;
 };
 
 static struct outcome *outcome(void *context, uint64_t id)
@@ -40,6 +43,15 @@ static void on_started(void *context, uint64_t id, int32_t prompt_tokens)
 {
     (void)prompt_tokens;
     outcome(context, id)->started++;
+}
+
+static void on_seen(void *context, uint64_t id, uint64_t cached,
+                    const struct image_cache_state *cache)
+{
+    struct outcome *o = outcome(context, id);
+    o->seen++;
+    o->cached = cached;
+    ((struct fixture *)context)->cache = *cache;
 }
 
 static void on_text(void *context, uint64_t id, const char *text, size_t len, int32_t tokens)
@@ -74,32 +86,38 @@ static bool on_poll(void *context)
     return false;
 }
 
-static int open_fixture(void **state, int32_t kv_tokens)
+static int open_fixture(void **state, int32_t kv_tokens, uint64_t cache_bytes)
 {
     struct fixture *f = calloc(1, sizeof *f);
     struct vlmd_error err;
     const struct vlmd_engine_options options = {
         .threads = 1, .kv_tokens = kv_tokens, .batch_tokens = 24};
-    const struct scheduler_events events = {f, on_started, on_text, on_done, on_failed, on_poll};
+    const struct scheduler_events events = {f,       on_started, on_seen, on_text,
+                                            on_done, on_failed,  on_poll};
     f->cancel_in_poll = UINT64_MAX;
     f->engine = vlmd_engine_open(CHECKPOINT, &options, &err);
     if (!f->engine) {
         print_error("%s\n", err.text);
         return -1;
     }
-    f->scheduler = scheduler_open(f->engine, &events, &err);
+    f->scheduler = scheduler_open(f->engine, &events, cache_bytes, &err);
     *state = f;
     return f->scheduler ? 0 : -1;
 }
 
 static int setup_roomy(void **state)
 {
-    return open_fixture(state, 8192);
+    return open_fixture(state, 8192, 0);
+}
+
+static int setup_keeping(void **state)
+{
+    return open_fixture(state, 8192, 1 << 20);
 }
 
 static int setup_tight(void **state)
 {
-    return open_fixture(state, 128);
+    return open_fixture(state, 128, 0);
 }
 
 static int teardown(void **state)
@@ -148,6 +166,7 @@ static int submit(struct fixture *f, uint64_t id, int32_t n, uint32_t seed, bool
     const struct scheduler_image image = {p->rgb, plan.width, plan.height};
     struct scheduler_request request = {
         .id = id,
+        .images_of = f->images_of,
         .tokens = tokens,
         .n_tokens = count,
         .images = &image,
@@ -291,6 +310,58 @@ static void close_gives_pixels_back(void **state)
     }
 }
 
+/* One request with an image, alone; returns what became of it. */
+static struct outcome look(struct fixture *f, uint32_t seed, uint64_t images_of)
+{
+    memset(&f->outcomes[0], 0, sizeof f->outcomes[0]);
+    f->images_of = images_of;
+    assert_int_equal(submit(f, 0, 20, seed, true, 40), 0);
+    run(f);
+    check_ended_once(f, 0);
+    assert_int_equal(f->outcomes[0].failed, 0);
+    assert_int_equal(f->outcomes[0].seen, 1);
+    return f->outcomes[0];
+}
+
+static void kept_images_change_no_text(void **state)
+{
+    struct fixture *f = *state;
+    struct outcome first = look(f, 7, 0), again = look(f, 7, 0);
+    assert_int_equal(first.cached, 0);
+    assert_int_equal(again.cached, 1);
+    assert_true(first.len > 0);
+    assert_int_equal(again.len, first.len);
+    assert_memory_equal(again.text, first.text, first.len);
+    assert_int_equal(look(f, 8, 0).cached, 0); /* other pixels */
+    assert_int_equal(look(f, 7, 1).cached, 0); /* somebody else's */
+    assert_int_equal(look(f, 7, 1).cached, 1);
+    assert_int_equal(f->cache.hits, 2);
+    assert_int_equal(f->cache.misses, 3);
+    assert_int_equal(f->cache.images, 3);
+}
+
+static void nothing_is_kept_where_that_is_off(void **state)
+{
+    struct fixture *f = *state;
+    struct outcome first = look(f, 7, 0), again = look(f, 7, 0);
+    assert_int_equal(again.cached, 0);
+    assert_memory_equal(again.text, first.text, first.len);
+    assert_int_equal(f->cache.bytes + f->cache.images + f->cache.hits + f->cache.misses, 0);
+}
+
+/* An image that its request still holds may leave the cache meanwhile. */
+static void two_at_once_share_an_image(void **state)
+{
+    struct fixture *f = *state;
+    for (uint64_t i = 0; i < 3; i++)
+        assert_int_equal(submit(f, i, 20, i == 2 ? 5 : 6, true, 30), 0);
+    run(f);
+    assert_int_equal(f->outcomes[0].cached, 0);
+    assert_int_equal(f->outcomes[1].cached, 1);
+    assert_int_equal(f->outcomes[2].cached, 0);
+    assert_memory_equal(f->outcomes[0].text, f->outcomes[1].text, f->outcomes[0].len);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -298,6 +369,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(cancellation_reaches_every_phase, setup_roomy, teardown),
         cmocka_unit_test_setup_teardown(refuses_what_can_never_run, setup_tight, teardown),
         cmocka_unit_test_setup_teardown(full_cache_ends_nobody_silently, setup_tight, teardown),
+        cmocka_unit_test_setup_teardown(kept_images_change_no_text, setup_keeping, teardown),
+        cmocka_unit_test_setup_teardown(nothing_is_kept_where_that_is_off, setup_roomy, teardown),
+        cmocka_unit_test_setup_teardown(two_at_once_share_an_image, setup_keeping, teardown),
         cmocka_unit_test_setup_teardown(close_gives_pixels_back, setup_roomy, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
