@@ -210,7 +210,7 @@ static int dense_source(const struct safetensors_tensor *t, int32_t rows, int32_
     fold_shape(t, &have_rows, &have_cols);
     if (have_rows != rows || have_cols != cols)
         return wrong_shape(t, rows, cols, err);
-    *out = (struct weight_source){.rows = rows, .cols = cols, .data = t->data};
+    *out = (struct weight_source){.rows = rows, .cols = cols, .data = t->data, .mapped = true};
     return float_type(t, &out->type, err);
 }
 
@@ -255,6 +255,7 @@ static int affine_source(const struct safetensors_tensor *weight,
         .data = weight->data,
         .scales = scales->data,
         .biases = biases->data,
+        .mapped = true,
     };
     int64_t bias_rows, bias_groups;
     fold_shape(biases, &bias_rows, &bias_groups);

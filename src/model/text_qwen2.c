@@ -93,7 +93,10 @@ static int load(struct text_qwen2 *text, const struct checkpoint *cp, const char
 {
     const struct text_config *c = text->config;
     struct weights ws = {.cp = cp, .be = text->be, .prefix = prefix, .err = err};
-    weights_matrix(&ws, &text->embed_tokens, c->vocab_size, c->hidden_size, "embed_tokens");
+    if (c->tie_word_embeddings)
+        weights_matrix(&ws, &text->embed_tokens, c->vocab_size, c->hidden_size, "embed_tokens");
+    else
+        weights_table(&ws, &text->embed_tokens, c->vocab_size, c->hidden_size, "embed_tokens");
     for (int32_t i = 0; i < c->n_layers; i++)
         load_layer(&ws, c, &text->layers[i], i);
     weights_vector(&ws, &text->norm, c->hidden_size, "norm.weight");

@@ -58,6 +58,19 @@ void weights_matrix(struct weights *ws, struct weight *w, int32_t rows, int32_t 
     take(ws, w, found, &source);
 }
 
+void weights_table(struct weights *ws, struct weight *w, int32_t rows, int32_t cols,
+                   const char *name)
+{
+    char full[NAME_MAX_BYTES];
+    struct weight_source source;
+    if (ws->failed)
+        return;
+    snprintf(full, sizeof full, "%s%s", ws->prefix, name);
+    int found = checkpoint_matrix(ws->cp, full, rows, cols, &source, ws->err);
+    source.lookup = true;
+    take(ws, w, found, &source);
+}
+
 static void load_vector(struct weights *ws, struct weight *w, int32_t n, bool optional,
                         const char *name, va_list args) __attribute__((format(printf, 5, 0)));
 

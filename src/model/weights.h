@@ -21,6 +21,9 @@ const char *weights_find_prefix(const struct checkpoint *cp, const char *const *
 /* "<prefix><name>.weight", rows x cols; name is formatted. */
 void weights_matrix(struct weights *ws, struct weight *w, int32_t rows, int32_t cols,
                     const char *name, ...) __attribute__((format(printf, 5, 6)));
+/* The same for a table that only embed reads. */
+void weights_table(struct weights *ws, struct weight *w, int32_t rows, int32_t cols,
+                   const char *name);
 /* "<prefix><name>", n elements */
 void weights_vector(struct weights *ws, struct weight *w, int32_t n, const char *name, ...)
     __attribute__((format(printf, 4, 5)));

@@ -3,6 +3,7 @@
  * backend upload and download. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -52,6 +53,8 @@ struct weight_source {
     int32_t bits, group;
     const void *data;
     const void *scales, *biases;
+    bool mapped; /* these are pages of files, read-only: who has copied them may give them back */
+    bool lookup; /* only embed reads it */
 };
 
 /* A parameter that a backend has taken over (ops->weight_load). */

@@ -228,6 +228,7 @@ void check_integers(struct check *c)
         return;
     }
     check_affine_linear(c);
+    check_embed(c);
     check_not_finite(c, NAN);
     check_not_finite(c, -INFINITY);
 }

@@ -14,6 +14,7 @@ bool kernels_avx2(struct cpu_kernels *k)
     k->linear_prepare = simd_linear_prepare;
     k->linear_rows = simd_linear_rows;
     k->integer_prepare = simd_integer_prepare;
+    k->reads_blocks = true;
     k->integer_rows = simd_integer_rows;
     k->rms_norm = simd_rms_norm;
     k->add = simd_add;

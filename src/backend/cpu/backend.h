@@ -33,6 +33,12 @@ int cpu_weight_load(struct backend *be, struct weight *w, const struct weight_so
                     struct vlmd_error *err);
 void cpu_weight_free(struct backend *be, struct weight *w);
 
+/* w in blocks (integer.h), in memory that the caller frees; NULL with *err. Pages of files that it
+ * has read are given back. */
+void *cpu_repack(struct cpu_backend *cpu, const struct weight_source *w, struct vlmd_error *err);
+/* y = row `row` of repacked w, the same floats as embed_row of w. */
+void repacked_row(float *y, const struct weight_source *w, const void *blocks, int32_t row);
+
 void cpu_linear(struct backend *be, struct tensor y, struct tensor x, const struct weight *w,
                 const struct weight *bias);
 
@@ -56,13 +62,20 @@ void cpu_attention(struct backend *be, const struct kv_shape *shape, const struc
 void cpu_attention_runs(struct backend *be, struct tensor out, struct tensor q, struct tensor k,
                         struct tensor v, int32_t head_dim, const int32_t *start, int32_t n_runs);
 
-/* The weight's values as kernels read them: the prepared floats of a vector, else the mapping. */
+/* The weight's values as kernels read them: the prepared floats of a vector, else the mapping. What
+ * was repacked is elsewhere. */
 static inline struct weight_source cpu_weight_values(const struct weight *w)
 {
     struct weight_source values = w->source;
-    if (w->prepared) {
+    if (w->prepared && w->source.type != WEIGHT_AFFINE) {
         values.type = WEIGHT_F32;
         values.data = w->prepared;
     }
     return values;
+}
+
+/* The repacked weight (integer.h), or NULL. */
+static inline const void *cpu_weight_blocks(const struct weight *w)
+{
+    return w->source.type == WEIGHT_AFFINE ? w->prepared : NULL;
 }

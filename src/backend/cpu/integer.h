@@ -76,3 +76,36 @@ static inline float integer_scale(float greatest, float *factor)
     *factor = (float)INTEGER_GREATEST / greatest;
     return greatest / (float)INTEGER_GREATEST;
 }
+
+/* ---- repacked weights: what decoding reads, once and in order
+ *
+ * A block is sixteen rows (zeros beyond the last), and group by group
+ *   the scales of the rows, then their biases, of the type that the file has,
+ *   the integers as lines: 32 bits of each row, in the order of the columns.
+ * 4 bits: eight columns a line, as in the file. 8 bits: four of a row's bytes, of each eight
+ * columns first 0 1 4 5 and then 2 3 6 7, so that both halves of the 32 bits hold a pair. */
+
+static inline bool integer_repacks(const struct weight_source *w)
+{
+    return w->type == WEIGHT_AFFINE && w->bits == 4 && !w->lookup;
+}
+
+static inline size_t integer_scales_bytes(const struct weight_source *w)
+{
+    return INTEGER_BLOCK * dense_size(w->scale_type);
+}
+
+static inline size_t integer_group_bytes(const struct weight_source *w)
+{
+    return 2 * integer_scales_bytes(w) + (size_t)w->group / 8 * (size_t)w->bits / 4 * INTEGER_LINE;
+}
+
+static inline size_t integer_block_bytes(const struct weight_source *w)
+{
+    return (size_t)(w->cols / w->group) * integer_group_bytes(w);
+}
+
+static inline int32_t integer_blocks(const struct weight_source *w)
+{
+    return (w->rows + INTEGER_BLOCK - 1) / INTEGER_BLOCK;
+}

@@ -20,6 +20,9 @@ enum {
 /* y = x w^T + bias for at most LINEAR_TOKENS rows of x. */
 struct linear_job {
     struct weight_source w;
+    /* The same weights repacked (integer.h), or NULL; then w.data, scales and biases are slow to
+     * read. */
+    const unsigned char *blocks;
     const float *bias; /* w.rows floats or NULL */
     struct tensor x, y;
     /* What linear_prepare made of each row of x: linear_prepared_floats(w.cols) floats, 64-byte
@@ -62,6 +65,7 @@ struct cpu_kernels {
     void (*linear_rows)(const struct linear_job *job, int32_t first, int32_t n, float *scratch);
     /* The same with integer activations (integer.h), for affine weights. */
     void (*integer_prepare)(const struct linear_job *job, int32_t token);
+    bool reads_blocks; /* integer_rows wants weights repacked where they can be */
     void (*integer_rows)(const struct linear_job *job, int32_t first, int32_t n, float *scratch);
     void (*embed_row)(float *y, const struct weight_source *table, int32_t row);
     void (*rms_norm)(float *y, const float *x, const float *w, int32_t n, float eps);

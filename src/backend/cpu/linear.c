@@ -68,6 +68,7 @@ void cpu_linear(struct backend *be, struct tensor y, struct tensor x, const stru
     struct linear_loop loop = {
         .cpu = cpu,
         .job = {.w = cpu_weight_values(w),
+                .blocks = cpu_weight_blocks(w),
                 .bias = bias ? bias->prepared : NULL,
                 .prepared = cpu->prepared},
         .integer = cpu->integer && w->source.type == WEIGHT_AFFINE,

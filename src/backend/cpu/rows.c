@@ -12,6 +12,7 @@ struct rows_loop {
     struct tensor to, from; /* to.rows rows; some ops change `to` in place */
     const float *vector;
     struct weight_source table;
+    const void *blocks; /* of the table, when it was repacked */
     const int32_t *index;
     struct tensor cos, sin;
     int32_t head_dim;
@@ -48,13 +49,20 @@ static void run_rows(struct backend *be, struct rows_loop loop)
 
 static void embed_row(const struct rows_loop *loop, int32_t row)
 {
-    loop->kernels->embed_row(row_of(loop->to, row), &loop->table, loop->index[row]);
+    float *to = row_of(loop->to, row);
+    if (loop->blocks)
+        repacked_row(to, &loop->table, loop->blocks, loop->index[row]);
+    else
+        loop->kernels->embed_row(to, &loop->table, loop->index[row]);
 }
 
 void cpu_embed(struct backend *be, struct tensor y, const struct weight *table, const int32_t *ids)
 {
-    run_rows(be, (struct rows_loop){
-                     .row = embed_row, .to = y, .table = cpu_weight_values(table), .index = ids});
+    run_rows(be, (struct rows_loop){.row = embed_row,
+                                    .to = y,
+                                    .table = cpu_weight_values(table),
+                                    .blocks = cpu_weight_blocks(table),
+                                    .index = ids});
 }
 
 static void rms_norm_row(const struct rows_loop *loop, int32_t row)

@@ -191,12 +191,33 @@ SIMD_INLINE void v8u_store_pairs(int16_t *to, v8u v)
     _mm_storeu_si128((__m128i *)(void *)to, _mm_blend_epi16(_mm256_castsi256_si128(v), high, 0xaa));
 }
 
+/* Bits 4 j to 4 j + 3 of each of the sixteen 16-bit words. */
+SIMD_INLINE v8u v16_nibbles(v8u words, int j)
+{
+    v8u mask = _mm256_set1_epi16(15);
+    if (j == 0)
+        return _mm256_and_si256(words, mask);
+    v8u shifted = _mm256_srli_epi16(words, 4 * j);
+    return j == 3 ? shifted : _mm256_and_si256(shifted, mask);
+}
+
 /* Eight int32 sums of products of 16-bit integers, words 2 l and 2 l + 1 belonging to lane l. */
 typedef __m256i v8sums;
 
 SIMD_INLINE v8sums v8sums_zero(void)
 {
     return _mm256_setzero_si256();
+}
+
+SIMD_INLINE v8sums v8sums_add(v8sums a, v8sums b)
+{
+    return _mm256_add_epi32(a, b);
+}
+
+/* Of sums that are multiples of 2^n. */
+SIMD_INLINE v8sums v8sums_shift_right(v8sums a, int n)
+{
+    return _mm256_srai_epi32(a, n);
 }
 
 SIMD_INLINE v8sums v16_mul_add(v8u a, v8u b, v8sums sums)

@@ -3,6 +3,7 @@
  * are pairs of 16-bit integers: the two halves of a row's 32 bits with two integers of x. */
 #pragma once
 
+#include "backend/cpu/kernels.h"
 #include "backend/cpu/simd.h"
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VNNI__)
@@ -33,10 +34,10 @@ SIMD_INLINE line line_and(line a, uint32_t mask)
     return (line){{v8u_and(a.half[0], all), v8u_and(a.half[1], all)}};
 }
 
-/* Of each row's 32 bits. */
-SIMD_INLINE line line_shift_right(line a, int n)
+/* Bits 4 j to 4 j + 3 of each half of the 32 bits. */
+SIMD_INLINE line line_nibbles(line words, int j)
 {
-    return (line){{v8u_shift_right(a.half[0], n), v8u_shift_right(a.half[1], n)}};
+    return (line){{v16_nibbles(words.half[0], j), v16_nibbles(words.half[1], j)}};
 }
 
 SIMD_INLINE line_sums line_sums_zero(void)
@@ -50,6 +51,16 @@ SIMD_INLINE line_sums line_multiply(line q, const int16_t *pair, line_sums sums)
     v8u x = v8u_set1_from(pair);
     return (line_sums){
         {v16_mul_add(q.half[0], x, sums.half[0]), v16_mul_add(q.half[1], x, sums.half[1])}};
+}
+
+SIMD_INLINE line_sums line_sums_add(line_sums a, line_sums b)
+{
+    return (line_sums){{v8sums_add(a.half[0], b.half[0]), v8sums_add(a.half[1], b.half[1])}};
+}
+
+SIMD_INLINE line_sums line_sums_shift_right(line_sums a, int n)
+{
+    return (line_sums){{v8sums_shift_right(a.half[0], n), v8sums_shift_right(a.half[1], n)}};
 }
 
 SIMD_INLINE line_floats line_from_sums(line_sums sums)
@@ -85,4 +96,34 @@ SIMD_INLINE line_floats line_floats_fma(line_floats a, line_floats b, line_float
         {v8_fma(a.half[0], b.half[0], c.half[0]), v8_fma(a.half[1], b.half[1], c.half[1])}};
 }
 
+SIMD_INLINE line_floats line_floats_add(line_floats a, line_floats b)
+{
+    return (line_floats){{v8_add(a.half[0], b.half[0]), v8_add(a.half[1], b.half[1])}};
+}
+
+/* Sixteen numbers as they lie in files. */
+SIMD_INLINE line_floats line_load_bf16(const unsigned char *p)
+{
+    return (line_floats){{v8_load_bf16(p), v8_load_bf16(p + 16)}};
+}
+
+SIMD_INLINE line_floats line_load_f16(const unsigned char *p)
+{
+    return (line_floats){{v8_load_f16(p), v8_load_f16(p + 16)}};
+}
+
+SIMD_INLINE line_floats line_load_f32(const unsigned char *p)
+{
+    return (line_floats){{v8_load_f32(p), v8_load_f32(p + 32)}};
+}
+
 #endif
+
+SIMD_INLINE line_floats line_load_dense(const unsigned char *p, enum weight_type type)
+{
+    if (type == WEIGHT_BF16)
+        return line_load_bf16(p);
+    if (type == WEIGHT_F16)
+        return line_load_f16(p);
+    return line_load_f32(p);
+}

@@ -208,6 +208,18 @@ SIMD_INLINE void v8u_store_pairs(int16_t *to, v8u v)
     vst1q_s16(to, vreinterpretq_s16_u32(vsliq_n_u32(v.a, v.b, 16)));
 }
 
+SIMD_INLINE uint32x4_t neon_nibbles(uint32x4_t words, int j)
+{
+    uint16x8_t shifted = vshlq_u16(vreinterpretq_u16_u32(words), vdupq_n_s16((int16_t)(-4 * j)));
+    return vreinterpretq_u32_u16(vandq_u16(shifted, vdupq_n_u16(15)));
+}
+
+/* Bits 4 j to 4 j + 3 of each of the sixteen 16-bit words. */
+SIMD_INLINE v8u v16_nibbles(v8u words, int j)
+{
+    return (v8u){neon_nibbles(words.a, j), neon_nibbles(words.b, j)};
+}
+
 /* Int32 sums of products of 16-bit integers, one for each of sixteen words; words 2 l and 2 l + 1
  * belong to lane l. */
 typedef struct {
@@ -218,6 +230,23 @@ SIMD_INLINE v8sums v8sums_zero(void)
 {
     int32x4_t zero = vdupq_n_s32(0);
     return (v8sums){{zero, zero, zero, zero}};
+}
+
+SIMD_INLINE v8sums v8sums_add(v8sums x, v8sums y)
+{
+    SIMD_UNROLL
+    for (int i = 0; i < 4; i++)
+        x.v[i] = vaddq_s32(x.v[i], y.v[i]);
+    return x;
+}
+
+/* Of sums that are multiples of 2^n. */
+SIMD_INLINE v8sums v8sums_shift_right(v8sums x, int n)
+{
+    SIMD_UNROLL
+    for (int i = 0; i < 4; i++)
+        x.v[i] = vshlq_s32(x.v[i], vdupq_n_s32(-n));
+    return x;
 }
 
 SIMD_INLINE v8sums v16_mul_add(v8u x, v8u y, v8sums sums)

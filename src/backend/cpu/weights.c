@@ -1,7 +1,8 @@
-/* Taking over parameters: vectors become float32, matrices are read in place. */
+/* Taking over parameters: vectors become float32, matrices are read in place or repacked. */
 #include <stdlib.h>
 
 #include "backend/cpu/backend.h"
+#include "backend/cpu/integer.h"
 #include "base/checked.h"
 
 static bool is_dense(enum weight_type type)
@@ -65,7 +66,13 @@ int cpu_weight_load(struct backend *be, struct weight *w, const struct weight_so
     *w = (struct weight){0};
     if (check(source, err) != 0 || reserve_prepared(cpu_backend_of(be), source->cols, err) != 0)
         return -1;
+    struct cpu_backend *cpu = cpu_backend_of(be);
     struct weight loaded = {.source = *source};
+    if (cpu->integer && cpu->kernels.reads_blocks && integer_repacks(source)) {
+        loaded.prepared = cpu_repack(cpu, source, err);
+        if (!loaded.prepared)
+            return -1;
+    }
     if (source->rows == 1 && source->type != WEIGHT_AFFINE) {
         size_t bytes = (size_t)source->cols * sizeof(float);
         float *values = malloc(bytes);
