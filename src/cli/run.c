@@ -161,19 +161,10 @@ static int wait_for_decoder(struct run *r, struct vlmd_error *err)
 
 static int share_file(const char *path, size_t *size, struct vlmd_error *err)
 {
-    struct shared_map map;
     char *bytes = file_read(path, IMAGE_MAX_BYTES, size, err);
     if (!bytes)
         return -1;
-    int fd = shared_memory_create(*size, err);
-    if (fd >= 0 && shared_memory_map_write(fd, *size, &map, err) < 0) {
-        close(fd);
-        fd = -1;
-    }
-    if (fd >= 0 && *size > 0) {
-        memcpy(map.data, bytes, *size);
-        shared_memory_unmap(&map);
-    }
+    int fd = shared_memory_copy(bytes, *size, err);
     free(bytes);
     return fd;
 }

@@ -45,26 +45,11 @@ static int send_error(struct fetcher *f, uint64_t id, bool tell, const struct vl
     return channel_send(f->channel, &m, err);
 }
 
-static int copy_to_shared(const struct buf *body, struct vlmd_error *err)
-{
-    struct shared_map map;
-    int fd = shared_memory_create(body->len, err);
-    if (fd < 0)
-        return -1;
-    if (shared_memory_map_write(fd, body->len, &map, err) < 0) {
-        close(fd);
-        return -1;
-    }
-    memcpy(map.data, body->data, body->len);
-    shared_memory_unmap(&map);
-    return fd;
-}
-
 static int send_bytes(struct fetcher *f, uint64_t id, const struct buf *body,
                       struct vlmd_error *err)
 {
     struct vlmd_error why;
-    int fd = copy_to_shared(body, &why);
+    int fd = shared_memory_copy(body->data, body->len, &why);
     if (fd < 0)
         return send_error(f, id, false, &why, err);
     struct ipc_message m = {.type = IPC_FETCHED, .fetched = {id, body->len, fd}};

@@ -10,6 +10,7 @@
 #include "front/admission.h"
 #include "front/boxes.h"
 #include "front/chat_fetch.h"
+#include "front/chat_images.h"
 #include "front/chat_log.h"
 #include "front/chat_message.h"
 #include "front/chat_text.h"
@@ -40,7 +41,6 @@ struct chat {
     uint64_t began; /* ms of the loop */
     bool started;   /* its prompt is being worked on */
     bool spoke;     /* the first text has come */
-    uint64_t images_began;
 
     uv_work_t work; /* parsing beside the loop */
     bool parsing;
@@ -50,18 +50,14 @@ struct chat {
     struct vlmd_error parse_error;
 
     uint64_t images_of;
-    uint64_t pixel_budget, pixels; /* of images; 0: without end */
+    uint64_t pixel_budget; /* of all images; 0: without end */
     struct admission_ticket ticket;
     char waited[80]; /* header fields, of an answer that had to wait for its turn */
 
     struct chat_fetch fetch;
     struct worker_wait wait;
-    struct decode_job **decodes; /* n_images; NULL when done */
-    struct ipc_image *images;    /* n_images; rgb -1 until decoded */
-    struct decode_slot *slots;
-    size_t n_decoding;
-    int32_t image_factor;
-    int32_t room; /* tokens of prompt and answer together */
+    struct worker_info info; /* of the model, once it is there */
+    struct chat_images images;
 
     struct worker_job *job;
     bool estimating; /* says what it would cost, and generates nothing */
@@ -76,30 +72,9 @@ struct chat {
     struct chat_delta delta;
 };
 
-struct decode_slot {
-    struct chat *chat;
-    size_t index;
-};
-
 static void on_parsed(struct chat *c);
 
 /* ---- the end */
-
-static void drop_images(struct chat *c)
-{
-    for (size_t i = 0; c->images && i < c->request.n_images; i++) {
-        if (c->decodes[i])
-            decoders_let_go(c->decodes[i]);
-        if (c->images[i].rgb >= 0)
-            close(c->images[i].rgb);
-    }
-    free(c->images);
-    free(c->decodes);
-    free(c->slots);
-    c->images = NULL;
-    c->decodes = NULL;
-    c->slots = NULL;
-}
 
 static void chat_free(struct chat *c)
 {
@@ -112,7 +87,7 @@ static void chat_free(struct chat *c)
     if (c->job)
         workers_let_go(c->job);
     chat_fetch_end(&c->fetch);
-    drop_images(c);
+    chat_images_end(&c->images);
     chat_request_free(&c->request);
     receipts_free(&c->receipts);
     buf_free(&c->extension);
@@ -216,7 +191,9 @@ static void on_started(void *context, int32_t prompt_tokens)
     bool first = !c->started;
     c->owner->started += first;
     c->started = true;
-    int32_t left = c->room - prompt_tokens;
+    int32_t room =
+        c->info.kv_tokens < c->info.context_length ? c->info.kv_tokens : c->info.context_length;
+    int32_t left = room - prompt_tokens;
     if (first && c->request.max_tokens > left && left > 0)
         receipts_warn(&c->receipts, "max_tokens_reduced", "max_tokens",
                       "the context leaves room for %d tokens of the %d that were asked for", left,
@@ -241,7 +218,7 @@ static void put_text(struct chat *c, const char *text, size_t len)
     if (!c->request.stream)
         return;
     if (!c->streaming) {
-        drop_images(c); /* it cannot begin again */
+        chat_images_end(&c->images); /* it cannot begin again */
         begin_stream(c);
     }
     if (chat_text_next_delta(&c->delta, &c->head, text, len) < 0)
@@ -392,7 +369,7 @@ static void generate(struct chat *c)
     struct ipc_message m = chat_message_generate(&c->request);
     m.generate.owner = c->images_of;
     struct vlmd_error err;
-    if (chat_message_add_images(&m.generate, c->images, &err) < 0) {
+    if (chat_message_add_images(&m.generate, c->images.images, &err) < 0) {
         fail(c, &err);
         return;
     }
@@ -402,155 +379,35 @@ static void generate(struct chat *c)
 
 /* ---- images */
 
-static void count_image(const struct chat *c, const struct ipc_image *image)
-{
-    struct metrics *m = c->owner->options.metrics;
-    metrics_observe(m, METRICS_IMAGE_SECONDS, seconds_since(c, c->images_began));
-    if (!image) {
-        metrics_add(m, METRICS_IMAGES_REFUSED, 1);
-        return;
-    }
-    metrics_add(m, METRICS_IMAGES, 1);
-    metrics_add(m, METRICS_IMAGE_PIXELS,
-                (uint64_t)image->orig_width * (uint64_t)image->orig_height);
-    metrics_add(m, METRICS_IMAGE_MODEL_PIXELS, (uint64_t)image->width * (uint64_t)image->height);
-}
-
-static bool within_budget(struct chat *c, const struct ipc_image *image)
-{
-    c->pixels += (uint64_t)image->orig_width * (uint64_t)image->orig_height;
-    return c->pixel_budget == 0 || c->pixels <= c->pixel_budget;
-}
-
-static void on_decoded(void *context, struct decode_result *result, const struct vlmd_error *err)
-{
-    struct decode_slot *slot = context;
-    struct chat *c = slot->chat;
-    c->decodes[slot->index] = NULL;
-    if (!c->estimating)
-        count_image(c, result ? &result->image : NULL);
-    if (err) {
-        struct vlmd_error named = *err;
-        err_set(&named, err->code, c->request.images[slot->index].field, "%s", err->text);
-        fail(c, &named);
-        return;
-    }
-    c->images[slot->index] = result->image;
-    if (!within_budget(c, &result->image)) {
-        struct vlmd_error over;
-        err_set(&over, VLMD_TOO_LARGE, c->request.images[slot->index].field,
-                "the images have more than the %llu pixels that this API key may send",
-                (unsigned long long)c->pixel_budget);
-        fail(c, &over);
-        return;
-    }
-    receipts_set(&c->receipts, slot->index, result, c->image_factor);
-    if (--c->n_decoding > 0)
-        return;
-    receipts_warn_of_losses(&c->receipts);
-    generate(c);
-}
-
-static int prepare_images(struct chat *c, struct vlmd_error *err)
-{
-    size_t n = c->request.n_images;
-    if (receipts_open(&c->receipts, n, err) < 0)
-        return -1;
-    c->decodes = calloc(n, sizeof *c->decodes);
-    c->slots = calloc(n, sizeof *c->slots);
-    c->images = malloc(n * sizeof *c->images);
-    if (!c->decodes || !c->slots || !c->images) {
-        free(c->images);
-        c->images = NULL;
-        return err_no_memory(err, n * sizeof *c->images);
-    }
-    for (size_t i = 0; i < n; i++) {
-        c->slots[i] = (struct decode_slot){c, i};
-        c->images[i] = (struct ipc_image){.rgb = -1};
-    }
-    return 0;
-}
-
-static int order_image(struct chat *c, size_t i, const struct worker_info *info,
-                       struct vlmd_error *err)
-{
-    struct chat_image *image = &c->request.images[i];
-    struct receipt *receipt = &c->receipts.items[i];
-    receipt->field = image->field;
-    if (image_plan_make(&c->request, i, info, c->owner->options.max_side, &receipt->plan, err) < 0)
-        return -1;
-    struct decode_order order = {
-        .bytes = image->bytes,
-        .len = image->len,
-        .shared = image->fetched ? &image->shared : NULL,
-        .factor = info->image_factor,
-        .min_pixels = receipt->plan.min_pixels,
-        .max_pixels = receipt->plan.max_pixels,
-        .max_side = receipt->plan.max_side,
-        .header_only = c->estimating,
-        .to_srgb = c->owner->options.to_srgb,
-        .limit_side = c->owner->options.limit_side,
-        .limit_pixels = c->owner->options.limit_pixels,
-    };
-    if (c->pixel_budget > 0 && c->pixel_budget < order.limit_pixels)
-        order.limit_pixels = c->pixel_budget;
-    c->decodes[i] = decoders_decode(c->owner->decoders, &order, on_decoded, &c->slots[i], err);
-    free(image->bytes);
-    image->bytes = NULL;
-    return c->decodes[i] ? 0 : -1;
-}
-
-/* Orders all images at once; the answers come later. */
-static void decode_images(struct chat *c, const struct worker_info *info)
-{
-    struct vlmd_error err;
-    if (prepare_images(c, &err) < 0) {
-        fail(c, &err);
-        return;
-    }
-    c->n_decoding = c->request.n_images;
-    c->images_began = uv_now(c->owner->loop);
-    for (size_t i = 0; i < c->request.n_images; i++) {
-        if (order_image(c, i, info, &err) < 0) {
-            if (err.code != VLMD_INVALID)
-                err_set(&err, err.code, c->request.images[i].field, "%s",
-                        "the image could not be handed to its decoder");
-            fail(c, &err);
-            return;
-        }
-    }
-}
-
-static void on_model(void *context, const struct worker_info *info, const struct vlmd_error *err)
+static void on_images(void *context, const struct vlmd_error *err)
 {
     struct chat *c = context;
-    if (err) {
-        struct vlmd_error unavailable;
-        err_set(&unavailable, VLMD_BUSY, "model", "the model %s is not available: %s",
-                c->request.model, err->text);
-        fail(c, &unavailable);
-        return;
-    }
-    c->image_factor = info->image_factor;
-    c->room = info->kv_tokens < info->context_length ? info->kv_tokens : info->context_length;
-    if (c->request.n_images == 0 || c->images) {
+    if (err)
+        fail(c, err);
+    else
         generate(c);
-        return;
-    }
-    if (!info->has_vision) {
-        struct vlmd_error blind;
-        err_set(&blind, VLMD_UNSUPPORTED, c->request.images[0].field,
-                "the model %s does not see images", c->request.model);
-        fail(c, &blind);
-        return;
-    }
-    decode_images(c, info);
 }
 
-static void want_model(struct chat *c)
+static void decode_images(struct chat *c)
 {
-    c->wait = (struct worker_wait){.context = c, .done = on_model};
-    workers_wait(c->owner->workers, (size_t)c->model, &c->wait);
+    const struct chats_options *o = &c->owner->options;
+    const struct chat_images_options options = {
+        .decoders = c->owner->decoders,
+        .metrics = c->estimating ? NULL : o->metrics,
+        .limit_side = o->limit_side,
+        .limit_pixels = o->limit_pixels,
+        .pixel_budget = c->pixel_budget,
+        .max_side = o->max_side,
+        .to_srgb = o->to_srgb,
+        .header_only = c->estimating,
+    };
+    struct vlmd_error err;
+    c->images.request = &c->request;
+    c->images.receipts = &c->receipts;
+    c->images.context = c;
+    c->images.done = on_images;
+    if (chat_images_begin(&c->images, &options, &c->info, &err) < 0)
+        fail(c, &err);
 }
 
 /* ---- images that are named instead of sent */
@@ -561,7 +418,7 @@ static void on_fetched(void *context, const struct vlmd_error *err)
     if (err)
         fail(c, err);
     else
-        want_model(c);
+        decode_images(c);
 }
 
 static void fetch_images(struct chat *c)
@@ -573,7 +430,40 @@ static void fetch_images(struct chat *c)
     if (begun < 0)
         fail(c, &err);
     else if (begun == 0)
-        want_model(c);
+        decode_images(c);
+}
+
+/* ---- the model */
+
+static void on_model(void *context, const struct worker_info *info, const struct vlmd_error *err)
+{
+    struct chat *c = context;
+    if (err) {
+        struct vlmd_error unavailable;
+        err_set(&unavailable, VLMD_BUSY, "model", "the model %s is not available: %s",
+                c->request.model, err->text);
+        fail(c, &unavailable);
+        return;
+    }
+    c->info = *info;
+    if (c->request.n_images == 0 || c->images.images) {
+        generate(c);
+        return;
+    }
+    if (!info->has_vision) {
+        struct vlmd_error blind;
+        err_set(&blind, VLMD_UNSUPPORTED, c->request.images[0].field,
+                "the model %s does not see images", c->request.model);
+        fail(c, &blind);
+        return;
+    }
+    fetch_images(c);
+}
+
+static void want_model(struct chat *c)
+{
+    c->wait = (struct worker_wait){.context = c, .done = on_model};
+    workers_wait(c->owner->workers, (size_t)c->model, &c->wait);
 }
 
 /* ---- the queue */
@@ -582,7 +472,7 @@ static void on_turn(void *context)
 {
     struct chat *c = context;
     queue_text_waited(c->waited, c->owner->admission, &c->ticket);
-    fetch_images(c);
+    want_model(c);
 }
 
 static void on_late(void *context, bool working)

@@ -401,37 +401,16 @@ void decoders_close(struct decoders *ds)
 
 /* ---- orders */
 
-static int copy_to_shared(const uint8_t *bytes, size_t len, struct vlmd_error *err)
-{
-    struct shared_map map;
-    int fd = shared_memory_create(len, err);
-    if (fd < 0)
-        return -1;
-    if (shared_memory_map_write(fd, len, &map, err) < 0) {
-        close(fd);
-        return -1;
-    }
-    memcpy(map.data, bytes, len);
-    shared_memory_unmap(&map);
-    return fd;
-}
-
 struct decode_job *decoders_decode(struct decoders *ds, const struct decode_order *order,
                                    decoded_fn done, void *context, struct vlmd_error *err)
 {
-    if (ds->unsafe) {
-        err_set(err, VLMD_INTERNAL, NULL, "%s", NO_SANDBOX);
-        return NULL;
-    }
-    int fd = order->shared ? *order->shared : copy_to_shared(order->bytes, order->len, err);
-    if (order->shared)
-        *order->shared = -1;
-    if (fd < 0)
-        return NULL;
-    struct decode_job *job = calloc(1, sizeof *job);
+    struct decode_job *job = ds->unsafe ? NULL : calloc(1, sizeof *job);
     if (!job) {
-        close(fd);
-        err_no_memory(err, sizeof *job);
+        close(order->encoded);
+        if (ds->unsafe)
+            err_set(err, VLMD_INTERNAL, NULL, "%s", NO_SANDBOX);
+        else
+            err_no_memory(err, sizeof *job);
         return NULL;
     }
     job->order = (struct ipc_decode){
@@ -445,7 +424,7 @@ struct decode_job *decoders_decode(struct decoders *ds, const struct decode_orde
         .limit_side = order->limit_side,
         .limit_pixels = order->limit_pixels,
         .n_bytes = order->len,
-        .encoded = fd,
+        .encoded = order->encoded,
     };
     job->done = done;
     job->context = context;

@@ -19,10 +19,8 @@ struct decoders_options {
 };
 
 struct decode_order {
-    const uint8_t *bytes; /* copied */
+    int encoded; /* shared memory of len bytes: taken over, also on failure */
     size_t len;
-    int *shared; /* not NULL: instead of `bytes`, shared memory of len bytes: taken over, set to -1
-                  */
     int32_t factor;
     uint64_t min_pixels, max_pixels;
     int32_t max_side;

@@ -16,15 +16,22 @@ static uint64_t smaller(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* What one of n images may have at most. A function of their number alone, so that an image does
- * not change with the text around it. */
-static uint64_t affordable(const struct worker_info *info, size_t n)
+uint64_t image_plan_token_area(const struct worker_info *info)
 {
-    uint64_t area = (uint64_t)info->image_factor * (uint64_t)info->image_factor;
-    uint64_t room =
-        (uint64_t)(info->kv_tokens < info->context_length ? info->kv_tokens : info->context_length);
-    uint64_t tokens = (room - room / TEXT_SHARE) / n;
-    uint64_t by_kv = (tokens ? tokens : 1) * area;
+    return (uint64_t)info->image_factor * (uint64_t)info->image_factor;
+}
+
+int32_t image_plan_room(const struct worker_info *info)
+{
+    int32_t all = info->kv_tokens < info->context_length ? info->kv_tokens : info->context_length;
+    int32_t room = all - all / TEXT_SHARE;
+    return room > 0 ? room : 1;
+}
+
+/* What one image may have at most when there is no other. */
+static uint64_t affordable(const struct worker_info *info)
+{
+    uint64_t by_kv = (uint64_t)image_plan_room(info) * image_plan_token_area(info);
     return info->affordable_pixels ? smaller(by_kv, info->affordable_pixels) : by_kv;
 }
 
@@ -57,8 +64,29 @@ int image_plan_make(const struct chat_request *request, size_t index,
     plan->min_pixels = smaller(plan->min_pixels, plan->max_pixels);
     if (image->low_detail)
         lower(plan, LOW_DETAIL, IMAGE_BOUND_DETAIL);
-    lower(plan, affordable(info, request->n_images), IMAGE_BOUND_MEMORY);
+    lower(plan, affordable(info), IMAGE_BOUND_MEMORY);
     return 0;
+}
+
+int32_t image_plan_share(const int32_t *wanted, size_t n, int32_t room)
+{
+    int32_t part = room / (int32_t)n;
+    part = part > 0 ? part : 1;
+    for (;;) {
+        int64_t left = room, others = 0;
+        for (size_t i = 0; i < n; i++) {
+            left -= wanted[i] <= part ? wanted[i] : 0;
+            others += wanted[i] > part;
+        }
+        if (others == 0 || left / others <= part)
+            return part;
+        part = (int32_t)(left / others);
+    }
+}
+
+void image_plan_limit_tokens(struct image_plan *plan, int32_t tokens, int32_t factor)
+{
+    lower(plan, (uint64_t)tokens * (uint64_t)factor * (uint64_t)factor, IMAGE_BOUND_MEMORY);
 }
 
 bool image_plan_reduces(const struct image_plan *plan, int32_t width, int32_t height,

@@ -21,11 +21,19 @@ struct image_plan {
 
 const char *image_bound_name(enum image_bound bound); /* "model", "request", ... */
 
-/* The plan of request->images[index]. max_side: the operator's, 0 for none. VLMD_INVALID for bounds
- * that contradict the model's. */
+/* The plan of request->images[index], as if it were alone. max_side: the operator's, 0 for none.
+ * VLMD_INVALID for bounds that contradict the model's. */
 int image_plan_make(const struct chat_request *request, size_t index,
                     const struct worker_info *info, int32_t max_side, struct image_plan *plan,
                     struct vlmd_error *err);
+/* Tokens that the images of one request may have together, the same whatever text is around them.
+ */
+int32_t image_plan_room(const struct worker_info *info);
+uint64_t image_plan_token_area(const struct worker_info *info); /* pixels of a token */
+/* The most tokens that one of n images may have, so that all together have no more than `room`:
+ * those that want less leave the rest to the others. At least 1. */
+int32_t image_plan_share(const int32_t *wanted, size_t n, int32_t room);
+void image_plan_limit_tokens(struct image_plan *plan, int32_t tokens, int32_t factor);
 /* Did the plan make a picture of this upright size smaller, and what was it? */
 bool image_plan_reduces(const struct image_plan *plan, int32_t width, int32_t height,
                         enum image_bound *bound);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -104,4 +105,20 @@ void shared_memory_unmap(struct shared_map *m)
     if (m->data)
         munmap(m->data, m->size);
     *m = (struct shared_map){0};
+}
+
+int shared_memory_copy(const void *bytes, size_t size, struct vlmd_error *err)
+{
+    struct shared_map copy;
+    int fd = shared_memory_create(size, err);
+    if (fd < 0)
+        return -1;
+    if (shared_memory_map_write(fd, size, &copy, err) < 0) {
+        close(fd);
+        return -1;
+    }
+    if (size > 0)
+        memcpy(copy.data, bytes, size);
+    shared_memory_unmap(&copy);
+    return fd;
 }

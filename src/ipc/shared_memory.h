@@ -14,6 +14,8 @@ struct shared_map {
 /* Memory of `size` zero bytes. Returns its descriptor (close-on-exec), which the caller closes, or
  * -1 with *err. */
 int shared_memory_create(size_t size, struct vlmd_error *err);
+/* The same, with `size` bytes in it. */
+int shared_memory_copy(const void *bytes, size_t size, struct vlmd_error *err);
 /* Checks that received memory has exactly `size` bytes and fixes that size for ever, where the
  * platform can, so that no other process can cut it off under a reader. */
 int shared_memory_fix_size(int fd, size_t size, struct vlmd_error *err);

@@ -37,11 +37,11 @@ def web():
 def fetching(start, tmp_path):
     """fetching(*options, ports=...): a server whose fetcher may go to 127.77.0.0/16."""
 
-    def begin(*options, ports=(), dns=None, certificates=None):
+    def begin(*options, ports=(), dns=None, certificates=None, **more):
         connects = Connects(tmp_path)
         program = fetcher_script(tmp_path, connects, dns, certificates)
         ports = ",".join(str(port) for port in ("80", "443", *ports))
-        server = start("--fetcher-program", program, "--fetch-ports", ports, *options)
+        server = start("--fetcher-program", program, "--fetch-ports", ports, *options, **more)
         server.connects = connects
         return server
 
@@ -73,6 +73,15 @@ def test_a_url_as_plain_string_and_beside_sent_images(fetching, web):
     blue = image_part(png(84, 56, (0, 0, 255)))
     content = [blue, {"type": "image_url", "image_url": site.url()}, blue, text_part("images")]
     assert server.chat(content).text() == f"84x56/84x56:0000ff {SEEN}84x56/84x56:0000ff "
+
+
+def test_nothing_is_fetched_for_a_model_that_does_not_see(fetching, web):
+    site = web(body=RED)
+    server = fetching(ports=[site.port], names=("blind",))
+    answered = server.chat(images(site.url()))
+    assert (answered.status, answered.error()["code"]) == (400, "unsupported_value"), answered.body
+    assert "does not see images" in answered.error()["message"]
+    assert site.requests == [] and server.status()["fetcher"]["running"] is False
 
 
 def test_an_estimate_fetches_too(fetching, web):

@@ -2,7 +2,7 @@
 
 import json
 
-from client import data_uri, image_part, parse_events, png, text_part, user
+from client import Server, data_uri, image_part, parse_events, png, text_part, user
 
 
 def part(image, **wishes):
@@ -93,6 +93,30 @@ def test_many_images_share_the_memory(fake):
     assert warnings(answer) == ["image_downscaled"] * 5
 
 
+def test_small_images_leave_room_for_large_ones(fake):
+    """Three quarters of 4096 tokens: 3072, of which the large ones get what the small ones do not want."""
+    small, large = png(140, 140), png(1000, 900)
+    answer = fake.chat([image_part(i) for i in (small, large, small, large, large)] + [text_part("hi")])
+    tokens = [receipt["tokens"] for receipt in receipts(answer)]
+    assert tokens[0] == tokens[2] == 25
+    assert [r["limited_by"] for r in receipts(answer)] == [None, "memory", None, "memory", "memory"]
+    assert all(900 < t <= (3072 - 50) // 3 for t in (tokens[1], tokens[3], tokens[4]))
+    assert warnings(answer) == ["image_downscaled"] * 3
+    told = estimate(fake, [image_part(i) for i in (small, large, small, large, large)] + [text_part("hi")])
+    assert [receipt["tokens"] for receipt in receipts(told)] == tokens
+    fits = fake.chat([image_part(i) for i in (small, large, small, large, small)] + [text_part("hi")])
+    assert [r["limited_by"] for r in receipts(fits)] == [None] * 5
+
+
+def test_every_image_of_many_is_checked(fake):
+    """Also where headers are read first."""
+    good, broken = png(1000, 900), png(1000, 900)[:-20]
+    for bad in (broken, b"no image", png(1000, 900)[:20]):
+        answer = fake.chat([image_part(i) for i in (good, good, good, bad)] + [text_part("hi")])
+        assert answer.status == 400, answer.body
+        assert answer.error()["param"] == "messages[0].content[3].image_url.url"
+
+
 def test_limits(fake, start):
     small = png(20, 20)
     answer = fake.chat([image_part(small)] * 6 + [text_part("hi")])
@@ -178,3 +202,21 @@ def test_estimate_agrees_with_the_answer(real):
     assert memory["peak_bytes"] == (
         memory["weight_bytes"] + memory["kv_bytes"] + memory["vision_bytes"]
     )
+
+
+def test_the_memory_budget_limits_images(model_path):
+    """With room for little more than what is always held, an image may be a little larger than the least."""
+
+    def tokens_within(*options):
+        server = Server(*options, "--image-cache", 0, models=[model_path], fake=False)
+        content = [image_part(png(3000, 2000)), text_part("hi")]
+        (receipt,) = receipts(estimate(server, content, max_pixels=6_000_000))
+        held = server.status()["models"][0]["memory_bytes"]
+        assert server.stop() == 0
+        return receipt, held
+
+    roomy, held = tokens_within()
+    seen = [tokens_within("--memory-budget", held + more)[0] for more in (0, 20_000_000, 40_000_000)]
+    assert {receipt["limited_by"] for receipt in seen} == {"memory"}
+    tokens = [receipt["tokens"] for receipt in seen]
+    assert 250 < tokens[0] < tokens[1] < tokens[2] < roomy["tokens"]

@@ -301,7 +301,7 @@ def test_stopped_decoders_are_replaced(start):
     began = time.monotonic()
     assert server.chat([image_part(png(64, 64)), text_part("images")]).status == 200
     assert time.monotonic() - began < 2
-    assert all(gone(pid) for pid in pids)
+    eventually(lambda: all(gone(pid) for pid in pids), what="the end of both")
 
 
 def test_children_inherit_nothing(start):
@@ -349,7 +349,7 @@ def test_running_requests_end_before_the_server_does(start, sig):
     answer = read_all(connection, 5)
     assert answer.endswith(b"0\r\n\r\n") and b"[DONE]" in answer and b'"29 "' in answer
     assert server.stop() == 0
-    assert all(gone(pid) for pid in pids)
+    eventually(lambda: all(gone(pid) for pid in pids), what="the end of both")
     with pytest.raises(OSError):
         socket.create_connection(("127.0.0.1", server.port), timeout=1)
     idle.close()

@@ -1,6 +1,7 @@
 /* Which limit decides over an image's size, and what receipts say of it. */
 #include "unit.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,13 +58,54 @@ static void test_memory(void **state)
 {
     (void)state;
     struct chat_image image = {0};
-    /* Five images share three quarters of 4096 tokens: 614 each. */
-    expect(plan(&image, none, 5, &info, 0), 3136, 614 * 784, IMAGE_BOUND_MEMORY);
+    struct image_plan p = plan(&image, none, 5, &info, 0);
+    expect(p, 3136, 1003520, IMAGE_BOUND_MODEL);
+    assert_int_equal(image_plan_room(&info), 3072);
+    image_plan_limit_tokens(&p, 614, 28);
+    expect(p, 3136, 614 * 784, IMAGE_BOUND_MEMORY);
     struct worker_info poor = info;
     poor.affordable_pixels = 300000;
     expect(plan(&image, none, 1, &poor, 0), 3136, 300000, IMAGE_BOUND_MEMORY);
     image.bounds.max = 2000000000;
     expect(plan(&image, none, 1, &info, 0), 3136, 3072 * 784, IMAGE_BOUND_MEMORY);
+}
+
+static int32_t share(int32_t room, size_t n, ...)
+{
+    int32_t wanted[8];
+    va_list list;
+    va_start(list, n);
+    for (size_t i = 0; i < n; i++)
+        wanted[i] = va_arg(list, int);
+    va_end(list);
+    return image_plan_share(wanted, n, room);
+}
+
+static void test_share(void **state)
+{
+    (void)state;
+    assert_int_equal(share(3072, 5, 1280, 1280, 1280, 1280, 1280), 614);
+    /* small ones leave the others what they do not want */
+    assert_int_equal(share(1000, 4, 10, 20, 900, 900), 485);
+    assert_int_equal(share(1000, 3, 10, 300, 900), 690);
+    assert_int_equal(share(1000, 3, 100, 400, 900), 500);
+    assert_true(share(1000, 3, 100, 400, 500) >= 500); /* they fit */
+    assert_int_equal(share(1000, 1, 5000), 1000);
+    assert_int_equal(share(2, 5, 9, 9, 9, 9, 9), 1);
+    for (uint32_t seed = 1; seed < 2000; seed++) {
+        int32_t wanted[8], room = (int32_t)(seed * 2654435761u >> 18);
+        int64_t sum = 0;
+        bool cut = false;
+        for (uint32_t i = 0; i < 8; i++)
+            wanted[i] = 1 + (int32_t)((seed * 40503u + i * 2654435761u) >> 20);
+        int32_t most = image_plan_share(wanted, 8, room);
+        for (int i = 0; i < 8; i++) {
+            sum += wanted[i] < most ? wanted[i] : most;
+            cut |= wanted[i] > most;
+        }
+        assert_true(sum <= (room > 8 ? room : 8));
+        assert_true(!cut || sum > room - 8); /* nothing is left that somebody wants */
+    }
 }
 
 static void test_contradictions(void **state)
@@ -169,7 +211,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bounds),         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_contradictions), cmocka_unit_test(test_reduces),
-        cmocka_unit_test(test_receipts),       cmocka_unit_test(test_nothing_to_say),
+        cmocka_unit_test(test_share),          cmocka_unit_test(test_receipts),
+        cmocka_unit_test(test_nothing_to_say),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
