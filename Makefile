@@ -93,6 +93,7 @@ link_group = $(if $(filter Darwin,$(SYSTEM)),$1,-Wl,--start-group $1 -Wl,--end-g
 # Kernels are compiled for the instruction set in their file's name, whatever this machine has; which one runs is chosen at run time.
 MACHINE := $(shell $(CC) -dumpmachine | cut -d- -f1)
 ISA_avx2 := $(if $(filter x86_64,$(MACHINE)),-mavx2 -mfma -mf16c -mbmi2)
+ISA_avx512 := $(if $(ISA_avx2),$(ISA_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512vnni)
 isa_flags = $(ISA_$(firstword $(subst _, ,$(notdir $1))))
 
 # Short lines instead of whole commands; make V=1 shows those.

@@ -8,7 +8,7 @@
 struct cpu_backend {
     struct backend base;
     struct ops ops;
-    char name[16];
+    char name[24];
     struct cpu_kernels kernels;
     bool integer; /* activations of affine layers are made integers */
     struct threads *threads;

@@ -14,8 +14,19 @@ bool cpuid_has_avx2(void)
     bool has_f16c = ecx >> 29 & 1;
     return has_f16c && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
+
+bool cpuid_has_avx512(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+}
 #else
 bool cpuid_has_avx2(void)
+{
+    return false;
+}
+
+bool cpuid_has_avx512(void)
 {
     return false;
 }

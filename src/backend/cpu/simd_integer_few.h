@@ -7,46 +7,61 @@
 #include "backend/cpu/simd_lines.h"
 
 enum {
-    FEW_TOKENS = 4,   /* for whose sums there are registers */
     FEW_AHEAD = 4096, /* bytes that are prefetched */
 };
 
-/* Sums of a part. With one token the second and third nibbles stay where they are, 16 and 256 times
- * too great, and have sums of their own (at most 16 * 3840 * 32512 < 2^31). */
-struct few_sums {
-    line_sums of_token[FEW_TOKENS];
-    line_sums by_16, by_256;
-};
+/* Sums of a part: of each token in several chains, which are added up at its end. */
+typedef line_sums few_sums[LINE_TOKENS][4];
 
-SIMD_INLINE void few_octet_alone(struct few_sums *sums, line words, const int16_t *x)
+/* One token: the second and third nibbles stay where they are, 16 and 256 times too great, and have
+ * sums of their own (at most 16 * 3840 * 32512 < 2^31). */
+SIMD_INLINE void few_octet_alone(few_sums sums, line words, const int16_t *x)
 {
-    line_sums s = sums->of_token[0];
-    s = line_multiply(line_and(words, 0x000f000f), x, s);
-    sums->by_16 = line_multiply(line_and(words, 0x00f000f0), x + 2, sums->by_16);
-    sums->by_256 = line_multiply(line_and(words, 0x0f000f00), x + 4, sums->by_256);
-    sums->of_token[0] = line_multiply(line_nibbles(words, 3), x + 6, s);
+    const int last = LINE_CHAINS > 1 ? 3 : 0;
+    line_sums *s = sums[0];
+    s[0] = line_multiply(line_and(words, 0x000f000f), x, s[0]);
+    s[1] = line_multiply(line_and(words, 0x00f000f0), x + 2, s[1]);
+    s[2] = line_multiply(line_and(words, 0x0f000f00), x + 4, s[2]);
+    s[last] = line_multiply(line_nibbles(words, 3), x + 6, s[last]);
 }
 
-SIMD_INLINE void few_octet(struct few_sums *sums, line words, const struct integer_row *x,
-                           int32_t column, int n_tokens)
+SIMD_INLINE line_sums few_sum_alone(few_sums sums)
+{
+    line_sums *s = sums[0];
+    return line_sums_add(line_sums_add(s[0], line_sums_shift_right(s[1], 4)),
+                         LINE_CHAINS > 1 ? line_sums_add(line_sums_shift_right(s[2], 8), s[3])
+                                         : line_sums_shift_right(s[2], 8));
+}
+
+SIMD_INLINE int few_chains(int n_tokens)
+{
+    return n_tokens < LINE_CHAINS ? 2 : 1;
+}
+
+SIMD_INLINE void few_octet(few_sums sums, line words, const struct integer_row *x, int32_t column,
+                           int n_tokens)
 {
     SIMD_UNROLL
     for (int j = 0; j < 4; j++) {
         line q = line_nibbles(words, j);
         SIMD_UNROLL
-        for (int t = 0; t < n_tokens; t++)
-            sums->of_token[t] = line_multiply(q, x[t].x + column + 2 * j, sums->of_token[t]);
+        for (int t = 0; t < n_tokens; t++) {
+            line_sums *s = &sums[t][j % few_chains(n_tokens)];
+            *s = line_multiply(q, x[t].x + column + 2 * j, *s);
+        }
     }
 }
 
-/* The sums of n columns from `column` on. */
-SIMD_INLINE void few_part(struct few_sums *sums, const unsigned char *lines,
-                          const struct integer_row *x, int32_t column, int32_t n, int n_tokens)
+/* sums[t][0] of n columns from `column` on. */
+SIMD_INLINE void few_part(few_sums sums, const unsigned char *lines, const struct integer_row *x,
+                          int32_t column, int32_t n, int n_tokens)
 {
     SIMD_UNROLL
-    for (int t = 0; t < n_tokens; t++)
-        sums->of_token[t] = line_sums_zero();
-    sums->by_16 = sums->by_256 = line_sums_zero();
+    for (int t = 0; t < n_tokens; t++) {
+        SIMD_UNROLL
+        for (int i = 0; i < 4; i++)
+            sums[t][i] = line_sums_zero();
+    }
     for (int32_t c = 0; c < n; c += 32) {
         SIMD_UNROLL
         for (int32_t o = 0; o < 32; o += 8, lines += INTEGER_LINE) {
@@ -57,10 +72,15 @@ SIMD_INLINE void few_part(struct few_sums *sums, const unsigned char *lines,
                 few_octet(sums, line_load(lines), x, column + c + o, n_tokens);
         }
     }
-    if (n_tokens == 1)
-        sums->of_token[0] =
-            line_sums_add(sums->of_token[0], line_sums_add(line_sums_shift_right(sums->by_16, 4),
-                                                           line_sums_shift_right(sums->by_256, 8)));
+    if (n_tokens == 1) {
+        sums[0][0] = few_sum_alone(sums);
+        return;
+    }
+    if (few_chains(n_tokens) == 1)
+        return;
+    SIMD_UNROLL
+    for (int t = 0; t < n_tokens; t++)
+        sums[t][0] = line_sums_add(sums[t][0], sums[t][1]);
 }
 
 static inline void few_store(const struct linear_job *job, int32_t row, int32_t n_rows,
@@ -81,8 +101,8 @@ SIMD_INLINE void few_block(const struct linear_job *job, int32_t row, int32_t n_
     const unsigned char *at = job->blocks + (size_t)(row / INTEGER_BLOCK) * integer_block_bytes(w);
     size_t scales_bytes = integer_scales_bytes(w);
     int32_t part = integer_part(w), groups = w->cols / w->group;
-    struct integer_row x[FEW_TOKENS];
-    line_floats y[FEW_TOKENS];
+    struct integer_row x[LINE_TOKENS];
+    line_floats y[LINE_TOKENS];
     SIMD_UNROLL
     for (int t = 0; t < n_tokens; t++) {
         x[t] = integer_row(job, token + t);
@@ -91,14 +111,14 @@ SIMD_INLINE void few_block(const struct linear_job *job, int32_t row, int32_t n_
     for (int32_t g = 0, c = 0; g < groups; g++) {
         const unsigned char *lines = at + 2 * scales_bytes;
         for (int32_t end = c + w->group; c < end; c += part) {
-            struct few_sums sums;
-            few_part(&sums, lines, x, c, part, n_tokens);
+            few_sums sums;
+            few_part(sums, lines, x, c, part, n_tokens);
             line_floats scales = line_load_dense(at, w->scale_type);
             SIMD_UNROLL
             for (int t = 0; t < n_tokens; t++) {
                 line_floats scale =
                     line_floats_mul(scales, line_floats_set1(x[t].scales[c / INTEGER_UNIT]));
-                y[t] = line_floats_fma(line_from_sums(sums.of_token[t]), scale, y[t]);
+                y[t] = line_floats_fma(line_from_sums(sums[t][0]), scale, y[t]);
             }
             lines += (size_t)part / 8 * INTEGER_LINE;
         }
@@ -113,25 +133,47 @@ SIMD_INLINE void few_block(const struct linear_job *job, int32_t row, int32_t n_
         few_store(job, row, n_rows, token + t, y[t]);
 }
 
-SIMD_INLINE void few_blocks(const struct linear_job *job, int32_t first, int32_t n, int32_t token,
-                            int n_tokens)
+/* With as many of them as there are registers for. */
+static void few_block_tokens(const struct linear_job *job, int32_t row, int32_t n_rows,
+                             int32_t token, int32_t n)
 {
-    for (int32_t row = first; row < first + n; row += INTEGER_BLOCK) {
-        int32_t left = first + n - row;
-        few_block(job, row, left < INTEGER_BLOCK ? left : INTEGER_BLOCK, token, n_tokens);
+    const int most = LINE_TOKENS;
+    switch (n) {
+    case 1:
+        few_block(job, row, n_rows, token, 1);
+        return;
+    case 2:
+        few_block(job, row, n_rows, token, 2);
+        return;
+    case 3:
+        few_block(job, row, n_rows, token, 3);
+        return;
+    case 5:
+        few_block(job, row, n_rows, token, most < 5 ? most : 5);
+        return;
+    case 6:
+        few_block(job, row, n_rows, token, most < 6 ? most : 6);
+        return;
+    case 7:
+        few_block(job, row, n_rows, token, most < 7 ? most : 7);
+        return;
+    case 8:
+        few_block(job, row, n_rows, token, most < 8 ? most : 8);
+        return;
+    default:
+        few_block(job, row, n_rows, token, 4);
+        return;
     }
 }
 
 /* Rows [first, first + n), first at the beginning of a block, for all tokens. */
 static void integer_few_rows(const struct linear_job *job, int32_t first, int32_t n)
 {
-    int32_t token = 0;
-    for (; token + FEW_TOKENS <= job->x.rows; token += FEW_TOKENS)
-        few_blocks(job, first, n, token, FEW_TOKENS);
-    if (job->x.rows - token == 3)
-        few_blocks(job, first, n, token, 3);
-    else if (job->x.rows - token == 2)
-        few_blocks(job, first, n, token, 2);
-    else if (job->x.rows - token == 1)
-        few_blocks(job, first, n, token, 1);
+    for (int32_t row = first; row < first + n; row += INTEGER_BLOCK) {
+        int32_t rows = first + n - row < INTEGER_BLOCK ? first + n - row : INTEGER_BLOCK;
+        for (int32_t t = 0; t < job->x.rows; t += LINE_TOKENS) {
+            int32_t tokens = job->x.rows - t < LINE_TOKENS ? job->x.rows - t : LINE_TOKENS;
+            few_block_tokens(job, row, rows, t, tokens);
+        }
+    }
 }

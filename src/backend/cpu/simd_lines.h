@@ -10,6 +10,11 @@
 #include "backend/cpu/simd_avx512.h"
 #else
 
+enum {
+    LINE_TOKENS = 4, /* for whose sums there are registers */
+    LINE_CHAINS = 1, /* of multiplications that it takes to keep the processor busy */
+};
+
 typedef struct {
     v8u half[2];
 } line;

@@ -516,7 +516,8 @@ int main(int argc, char **argv)
             fatal("unknown option %s", argv[i]);
     }
     if (i == argc)
-        fatal("usage: parity [--isa c|avx2|neon] [--activations float32|int16] [--model FOLDER] "
+        fatal("usage: parity [--isa c|avx2|avx512|neon] [--activations float32|int16] [--model "
+              "FOLDER] "
               "[--quick] FIXTURE...");
     for (; i < argc; i++)
         check_fixture(argv[i], model, isa, activations, quick, &tally);

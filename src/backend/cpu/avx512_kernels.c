@@ -1,0 +1,24 @@
+#include "backend/cpu/kernels.h"
+
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) &&                      \
+    defined(__AVX512VNNI__)
+#include "backend/cpu/simd_integer.h"
+
+bool kernels_avx512(struct cpu_kernels *k)
+{
+    if (!cpuid_has_avx512() || !kernels_avx2(k))
+        return false;
+    k->name = "avx512";
+    k->linear_prepare = simd_linear_prepare;
+    k->linear_rows = simd_linear_rows;
+    k->integer_prepare = simd_integer_prepare;
+    k->integer_rows = simd_integer_rows;
+    return true;
+}
+#else
+bool kernels_avx512(struct cpu_kernels *k)
+{
+    (void)k;
+    return false;
+}
+#endif

@@ -1,0 +1,102 @@
+/* simd_lines.h in AVX-512 with VNNI: a line is one register. */
+#pragma once
+
+typedef __m512i line;
+typedef __m512i line_sums;
+typedef __m512 line_floats;
+
+enum {
+    LINE_TOKENS = 8,
+    LINE_CHAINS = 4, /* a multiplication takes four or five cycles, and one begins in each */
+};
+
+SIMD_INLINE line line_load(const void *p)
+{
+    return _mm512_loadu_si512(p);
+}
+
+SIMD_INLINE line line_and(line a, uint32_t mask)
+{
+    return _mm512_and_si512(a, _mm512_set1_epi32((int)mask));
+}
+
+/* Bits 4 j to 4 j + 3 of each half of the 32 bits. */
+SIMD_INLINE line line_nibbles(line words, int j)
+{
+    line mask = _mm512_set1_epi16(15);
+    if (j == 0)
+        return _mm512_and_si512(words, mask);
+    line shifted = _mm512_srli_epi16(words, (unsigned)(4 * j));
+    return j == 3 ? shifted : _mm512_and_si512(shifted, mask);
+}
+
+SIMD_INLINE line_sums line_sums_zero(void)
+{
+    return _mm512_setzero_si512();
+}
+
+/* sums + q times the two integers at `pair`, row by row */
+SIMD_INLINE line_sums line_multiply(line q, const int16_t *pair, line_sums sums)
+{
+    int32_t both;
+    memcpy(&both, pair, sizeof both);
+    return _mm512_dpwssd_epi32(sums, q, _mm512_set1_epi32(both));
+}
+
+SIMD_INLINE line_sums line_sums_add(line_sums a, line_sums b)
+{
+    return _mm512_add_epi32(a, b);
+}
+
+SIMD_INLINE line_sums line_sums_shift_right(line_sums a, int n)
+{
+    return _mm512_srai_epi32(a, (unsigned)n);
+}
+
+SIMD_INLINE line_floats line_from_sums(line_sums sums)
+{
+    return _mm512_cvtepi32_ps(sums);
+}
+
+SIMD_INLINE line_floats line_floats_set1(float x)
+{
+    return _mm512_set1_ps(x);
+}
+
+SIMD_INLINE line_floats line_floats_load(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+
+SIMD_INLINE void line_floats_store(float *p, line_floats v)
+{
+    _mm512_storeu_ps(p, v);
+}
+
+SIMD_INLINE line_floats line_floats_mul(line_floats a, line_floats b)
+{
+    return _mm512_mul_ps(a, b);
+}
+
+/* a b + c */
+SIMD_INLINE line_floats line_floats_fma(line_floats a, line_floats b, line_floats c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+
+/* Sixteen numbers as they lie in files. */
+SIMD_INLINE line_floats line_load_bf16(const unsigned char *p)
+{
+    __m256i half = _mm256_loadu_si256((const __m256i *)(const void *)p);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+}
+
+SIMD_INLINE line_floats line_load_f16(const unsigned char *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+
+SIMD_INLINE line_floats line_load_f32(const unsigned char *p)
+{
+    return _mm512_castsi512_ps(_mm512_loadu_si512(p));
+}
