@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/run_images.h"
 #include "front/models.h"
 
 enum type {
@@ -38,8 +39,14 @@ static const struct option {
     {"--isa", TYPE_TEXT, AT(isa), 0, 0, "NAME", "kernels: auto, c, avx2, avx512, neon (auto)"},
     {"--activations", TYPE_TEXT, AT(activations), 0, 0, "NAME",
      "what layers of 2 to 8 bits multiply with: auto, int16, float32 (auto: int16)"},
+    {"--json", TYPE_FLAG, AT(json), 0, 0, NULL,
+     "one JSON object with answer, figures and what became of each image"},
+    {"--fetch-ports", TYPE_TEXT, AT(fetch_ports), 0, 0, "N,N...",
+     "ports that images are fetched from (80,443)"},
+    {"--fetcher-program", TYPE_TEXT, AT(fetcher_program), 0, 0, "PATH",
+     "program to run in the fetcher's role, for tests"},
     {"--no-sandbox", TYPE_FLAG, AT(no_sandbox), 0, 0, NULL,
-     "decode images without a sandbox, where the system offers none"},
+     "decode and fetch images without a sandbox, where the system offers none"},
 #undef AT
 };
 
@@ -48,8 +55,11 @@ static const struct option {
 static void show_help(void)
 {
     puts("usage: vlmd run [OPTION]... [IMAGE]... PROMPT\n\n"
-         "Answers PROMPT about the images (JPEG, PNG, GIF, WebP files) on standard output, and\n"
-         "says on standard error how fast. PROMPT may be -, for standard input.\n");
+         "Answers PROMPT about the images on standard output, and says on standard error what "
+         "became\n"
+         "of each image and how fast it went. An image is a file (JPEG, PNG, GIF, WebP), an http "
+         "or\n"
+         "https URL of a public address, or a data URI. PROMPT may be -, for standard input.\n");
     for (size_t i = 0; i < N_OPTIONS; i++) {
         char left[40];
         snprintf(left, sizeof left, "%s %s", options[i].name,
@@ -125,8 +135,11 @@ int run_options_parse(struct run_options *out, int argc, char **argv, struct vlm
     const char *words[IPC_MAX_IMAGES + 1];
     size_t n = 0;
     bool only_words = false;
-    *out = (struct run_options){
-        .model = MODELS_SHIPPED, .top_p = 1, .isa = "auto", .activations = "auto"};
+    *out = (struct run_options){.model = MODELS_SHIPPED,
+                                .top_p = 1,
+                                .isa = "auto",
+                                .activations = "auto",
+                                .fetch_ports = "80,443"};
     for (int i = 0; i < argc; i++) {
         if (!only_words && (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)) {
             show_help();
@@ -146,10 +159,16 @@ int run_options_parse(struct run_options *out, int argc, char **argv, struct vlm
     if (n == 0)
         return err_set(err, VLMD_INVALID, "PROMPT", "a prompt is wanted");
     /* Easily forgotten, and a model would answer a file's name with a greeting. */
-    if (n == 1 && !only_words && strcmp(words[0], "-") != 0 && access(words[0], F_OK) == 0)
+    bool names_image = n == 1 && !only_words && strcmp(words[0], "-") != 0;
+    if (names_image && access(words[0], F_OK) == 0)
         return err_set(err, VLMD_INVALID, "PROMPT",
                        "%s is a file: what is to be asked about it? (-- before a prompt that is "
                        "also a file's name)",
+                       words[0]);
+    if (names_image && run_images_is_url(words[0]) && !strchr(words[0], ' '))
+        return err_set(err, VLMD_INVALID, "PROMPT",
+                       "%.60s is a URL: what is to be asked about it? (-- before a prompt that is "
+                       "also a URL)",
                        words[0]);
     out->prompt = words[n - 1];
     out->n_images = n - 1;

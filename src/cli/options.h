@@ -21,6 +21,9 @@ struct run_options {
     const char *isa;
     const char *activations;
     bool no_sandbox;
+    bool json;
+    const char *fetch_ports;
+    const char *fetcher_program; /* NULL: this one */
 };
 
 /* 0: parsed. 1: --help was asked for and shown. -1 with *err. */

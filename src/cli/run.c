@@ -3,31 +3,30 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/file.h"
-#include "base/image_limits.h"
 #include "base/json.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "base/utf8.h"
 #include "cli/commands.h"
 #include "cli/options.h"
-#include "front/child.h"
+#include "cli/run_images.h"
+#include "cli/talk.h"
 #include "front/models.h"
-#include "ipc/shared_memory.h"
 
 #define MAX_PROMPT (1u << 20)
+#define WORKER     "model's process"
 
 struct run {
     struct run_options options;
     struct model model;
     char *prompt; /* owned when it came from standard input */
-    struct child worker, decoder;
-    struct ipc_ready ready; /* its texts are not kept */
-    struct ipc_image images[IPC_MAX_IMAGES];
-    size_t n_images;
+    struct child worker;
+    struct worker_info info;
+    struct run_images images;
+    struct buf text;    /* the answer, with --json */
     double first_token; /* seconds, monotonic; 0: none yet */
 };
 
@@ -53,51 +52,6 @@ static int start_worker(struct run *r, struct vlmd_error *err)
     return child_start(&plan, &r->worker, err);
 }
 
-static int start_decoder(struct run *r, struct vlmd_error *err)
-{
-    const char *const arguments[] = {"vlmd: decoder", "role:decoder",
-                                     r->options.no_sandbox ? "no-sandbox" : "sandbox", NULL};
-    struct child_plan plan = {child_own_program(), arguments, IPC_BY_DECODER};
-    return child_start(&plan, &r->decoder, err);
-}
-
-static void stop(struct child *child)
-{
-    channel_close(child->channel);
-    if (child->pid > 0) {
-        kill(child->pid, SIGKILL);
-        waitpid(child->pid, NULL, 0);
-    }
-    *child = (struct child){0};
-}
-
-/* Sends. That the child is gone is for hear to say, after its last words. */
-static int tell(struct child *child, struct ipc_message *message, struct vlmd_error *err)
-{
-    return channel_send(child->channel, message, err) < 0 && err->code != VLMD_IO ? -1 : 0;
-}
-
-/* Next message; a child that is gone is described by its end. */
-static struct ipc_message *hear(struct child *child, const char *who, struct vlmd_error *err)
-{
-    struct ipc_message *m = NULL;
-    int status;
-    char how[64];
-    if (channel_next_wait(child->channel, -1, &m, err) == 1)
-        return m;
-    if (err->code == VLMD_IO && waitpid(child->pid, &status, 0) == child->pid) {
-        child->pid = 0;
-        child_describe_exit(status, how, sizeof how);
-        err_set(err, VLMD_INTERNAL, NULL, "the %s ended: %s", who, how);
-    }
-    return NULL;
-}
-
-static int told(struct vlmd_error *err, ipc_CODE code, const struct ipc_string *text)
-{
-    return err_set(err, code == VLMD_OK ? VLMD_INTERNAL : code, NULL, "%s", text->data);
-}
-
 static void show_progress(const struct ipc_loading *m, double began, bool *shown)
 {
     if (now() - began < 1 || !isatty(STDERR_FILENO))
@@ -106,27 +60,37 @@ static void show_progress(const struct ipc_loading *m, double began, bool *shown
     *shown = true;
 }
 
+static void take_info(struct run *r, const struct ipc_ready *m)
+{
+    r->info = (struct worker_info){
+        .has_vision = m->has_vision,
+        .context_length = m->context_length,
+        .kv_tokens = m->kv_tokens,
+        .image_factor = m->patch_size * m->merge_size,
+        .min_pixels = m->min_pixels,
+        .max_pixels = m->max_pixels,
+        .affordable_pixels = m->affordable_pixels,
+    };
+}
+
 static int wait_for_worker(struct run *r, struct vlmd_error *err)
 {
     double began = now();
     bool shown = false;
     int status = 1;
     while (status == 1) {
-        struct ipc_message *m = hear(&r->worker, "model's process", err);
+        struct ipc_message *m = talk_hear(&r->worker, WORKER, err);
         if (!m) {
             status = -1;
-        } else if (m->type == IPC_HELLO) {
-            struct ipc_message welcome = {.type = IPC_WELCOME, .welcome = {IPC_VERSION}};
-            status = tell(&r->worker, &welcome, err) < 0 ? -1 : 1;
         } else if (m->type == IPC_NEEDS) {
             struct ipc_message grant = {.type = IPC_GRANT};
-            status = tell(&r->worker, &grant, err) < 0 ? -1 : 1;
+            status = talk_tell(&r->worker, &grant, err) < 0 ? -1 : 1;
         } else if (m->type == IPC_LOADING) {
             show_progress(&m->loading, began, &shown);
         } else if (m->type == IPC_FAILED) {
-            status = told(err, m->failed.code, &m->failed.text);
+            status = talk_told(err, m->failed.code, &m->failed.text);
         } else if (m->type == IPC_READY) {
-            r->ready = m->ready;
+            take_info(r, &m->ready);
             status = 0;
         }
         ipc_message_free(m);
@@ -136,91 +100,42 @@ static int wait_for_worker(struct run *r, struct vlmd_error *err)
     return status;
 }
 
-static int wait_for_decoder(struct run *r, struct vlmd_error *err)
-{
-    for (;;) {
-        struct ipc_message *m = hear(&r->decoder, "decoder", err);
-        if (!m)
-            return -1;
-        bool ready = m->type == IPC_DECODER_READY;
-        bool refused = ready && m->decoder_ready.sandbox == IPC_SANDBOX_REFUSED;
-        struct ipc_message welcome = {.type = IPC_WELCOME, .welcome = {IPC_VERSION}};
-        if (m->type == IPC_HELLO && tell(&r->decoder, &welcome, err) < 0)
-            refused = true;
-        ipc_message_free(m);
-        if (refused)
-            return err_set(err, VLMD_INTERNAL, "--no-sandbox",
-                           "this system refuses the decoder's sandbox (--no-sandbox decodes images "
-                           "without one)");
-        if (ready)
-            return 0;
-    }
-}
-
 /* ---- images */
 
-static int share_file(const char *path, size_t *size, struct vlmd_error *err)
+static int begin_images(struct run *r, struct vlmd_error *err)
 {
-    char *bytes = file_read(path, IMAGE_MAX_BYTES, size, err);
-    if (!bytes)
-        return -1;
-    int fd = shared_memory_copy(bytes, *size, err);
-    free(bytes);
-    return fd;
-}
-
-static int send_image(struct run *r, const char *path, struct vlmd_error *err)
-{
-    size_t size;
-    int fd = share_file(path, &size, err);
-    if (fd < 0)
-        return -1;
-    struct ipc_message m = {.type = IPC_DECODE};
-    m.decode = (struct ipc_decode){
-        .factor = r->ready.patch_size * r->ready.merge_size,
-        .min_pixels = r->ready.min_pixels,
-        .max_pixels = r->ready.max_pixels,
-        .limit_side = IMAGE_MAX_SIDE,
-        .limit_pixels = IMAGE_MAX_PIXELS,
-        .n_bytes = size,
-        .encoded = fd,
+    const struct run_options *o = &r->options;
+    const struct run_images_options options = {
+        .names = o->images,
+        .n = o->n_images,
+        .fetch_ports = o->fetch_ports,
+        .fetcher_program = o->fetcher_program,
+        .sandbox = !o->no_sandbox,
     };
-    return tell(&r->decoder, &m, err);
+    return run_images_begin(&r->images, &options, err);
 }
 
-static int decode_image(struct run *r, const char *path, struct vlmd_error *err)
+static void show_receipts(const struct run *r)
 {
-    if (send_image(r, path, err) < 0)
-        return -1;
-    struct ipc_message *m = hear(&r->decoder, "decoder", err);
-    if (!m)
-        return -1;
-    int status = -1;
-    if (m->type == IPC_DECODED) {
-        r->images[r->n_images++] = m->decoded.image;
-        m->decoded.image.rgb = -1;
-        status = 0;
-    } else if (m->type == IPC_DECODE_ERROR) {
-        err_set(err, m->decode_error.code, NULL, "%s: %s", path, m->decode_error.text.data);
-    } else {
-        err_set(err, VLMD_INTERNAL, NULL, "the decoder does not answer");
+    for (size_t i = 0; i < r->images.n_images; i++) {
+        struct buf line = {0};
+        receipt_append_line(&r->images.receipts.items[i], &line);
+        if (r->images.n_images > 1)
+            fprintf(stderr, "image %zu: ", i + 1);
+        fprintf(stderr, "%s\n", line.data ? line.data : "");
+        buf_free(&line);
     }
-    ipc_message_free(m);
-    return status;
 }
 
-static int decode_images(struct run *r, struct vlmd_error *err)
+static int see_images(struct run *r, struct vlmd_error *err)
 {
-    if (r->options.n_images == 0)
-        return 0;
-    if (!r->ready.has_vision)
+    if (r->options.n_images > 0 && !r->info.has_vision)
         return err_set(err, VLMD_UNSUPPORTED, NULL, "the model %s does not see images",
                        r->model.id);
-    if (wait_for_decoder(r, err) < 0)
+    if (run_images_see(&r->images, &r->info, err) < 0)
         return -1;
-    for (size_t i = 0; i < r->options.n_images; i++)
-        if (decode_image(r, r->options.images[i], err) < 0)
-            return -1;
+    if (!r->options.json)
+        show_receipts(r);
     return 0;
 }
 
@@ -230,7 +145,7 @@ static int decode_images(struct run *r, struct vlmd_error *err)
 static char *make_messages(const struct run *r, struct vlmd_error *err)
 {
     json_t *parts = json_array();
-    for (size_t i = 0; i < r->n_images; i++)
+    for (size_t i = 0; i < r->images.n_images; i++)
         json_array_append_new(parts, json_pack("{s:s}", "type", "image"));
     json_array_append_new(parts, json_pack("{s:s, s:s}", "type", "text", "text", r->prompt));
     json_t *messages = json_pack("[{s:s, s:o}]", "role", "user", "content", parts);
@@ -256,18 +171,25 @@ static int send_generate(struct run *r, struct vlmd_error *err)
         .repetition_penalty = 1,
         .seed = r->options.seed,
         .max_tokens = r->options.max_tokens,
-        .n_images = (uint32_t)r->n_images,
+        .n_images = (uint32_t)r->images.n_images,
     };
-    memcpy(m.generate.images, r->images, r->n_images * sizeof *r->images);
-    r->n_images = 0; /* their descriptors go with the message */
-    int status = tell(&r->worker, &m, err);
+    for (size_t i = 0; i < r->images.n_images; i++) {
+        m.generate.images[i] = r->images.images[i];
+        r->images.images[i].rgb = -1; /* goes with the message */
+    }
+    int status = talk_tell(&r->worker, &m, err);
     free(messages);
     return status;
 }
 
+static double seconds_to_first_token(const struct run *r, double began)
+{
+    return (r->first_token > 0 ? r->first_token : now()) - began;
+}
+
 static void show_figures(const struct run *r, const struct ipc_done *done, double began)
 {
-    double first = r->first_token > 0 ? r->first_token - began : now() - began;
+    double first = seconds_to_first_token(r, began);
     fprintf(stderr, "first token after %.2f s", first);
     if (done->completion_tokens > 1 && done->decode_seconds > 0)
         fprintf(stderr, ", %.1f tokens/s",
@@ -282,23 +204,67 @@ static int print(const char *text, size_t len, struct vlmd_error *err)
     return err_errno(err, NULL, "cannot write the answer");
 }
 
+/* The whole answer as one line. */
+static int print_json(const struct run *r, const struct ipc_done *done, double began,
+                      struct vlmd_error *err)
+{
+    struct buf out = {0};
+    buf_append_text(&out, "{\"model\":");
+    json_text_append(&out, r->model.id, strlen(r->model.id));
+    buf_append_text(&out, ",\"text\":");
+    json_text_append(&out, r->text.data ? r->text.data : "", r->text.len);
+    buf_appendf(&out,
+                ",\"finish_reason\":\"%s\",\"usage\":{\"prompt_tokens\":%d,"
+                "\"completion_tokens\":%d,\"total_tokens\":%d}",
+                done->reason == IPC_FINISH_LENGTH ? "length" : "stop", done->prompt_tokens,
+                done->completion_tokens, done->prompt_tokens + done->completion_tokens);
+    buf_appendf(&out,
+                ",\"seconds\":{\"first_token\":%.3f,\"vision\":%.3f,\"prefill\":%.3f,"
+                "\"decode\":%.3f}",
+                seconds_to_first_token(r, began), (double)done->vision_seconds,
+                (double)done->prefill_seconds, (double)done->decode_seconds);
+    receipts_append_json(&r->images.receipts, &out);
+    buf_append_text(&out, "}\n");
+    int status = out.failed || r->text.failed ? err_no_memory(err, r->text.len)
+                                              : print(out.data, out.len, err);
+    buf_free(&out);
+    return status;
+}
+
+static int take_text(struct run *r, const struct ipc_string *text, struct vlmd_error *err)
+{
+    if (r->first_token <= 0)
+        r->first_token = now();
+    if (!r->options.json)
+        return print(text->data, text->len, err);
+    buf_append(&r->text, text->data, text->len);
+    return 1;
+}
+
+static int end_answer(struct run *r, const struct ipc_done *done, double began,
+                      struct vlmd_error *err)
+{
+    if (r->options.json)
+        return print_json(r, done, began, err) < 0 ? -1 : 0;
+    if (print("\n", 1, err) < 0)
+        return -1;
+    show_figures(r, done, began);
+    return 0;
+}
+
 static int stream_answer(struct run *r, double began, struct vlmd_error *err)
 {
     for (;;) {
-        struct ipc_message *m = hear(&r->worker, "model's process", err);
+        struct ipc_message *m = talk_hear(&r->worker, WORKER, err);
         if (!m)
             return -1;
         int status = 1;
-        if (m->type == IPC_TEXT) {
-            if (r->first_token <= 0)
-                r->first_token = now();
-            status = print(m->text.text.data, m->text.text.len, err);
-        } else if (m->type == IPC_DONE) {
-            status = print("\n", 1, err) < 0 ? -1 : 0;
-            show_figures(r, &m->done, began);
-        } else if (m->type == IPC_ERROR) {
-            status = told(err, m->error.code, &m->error.text);
-        }
+        if (m->type == IPC_TEXT)
+            status = take_text(r, &m->text.text, err);
+        else if (m->type == IPC_DONE)
+            status = end_answer(r, &m->done, began, err);
+        else if (m->type == IPC_ERROR)
+            status = talk_told(err, m->error.code, &m->error.text);
         ipc_message_free(m);
         if (status != 1)
             return status;
@@ -339,12 +305,10 @@ static int run(struct run *r, struct vlmd_error *err)
 {
     if (prepare(r, err) < 0 || start_worker(r, err) < 0)
         return -1;
-    if (r->options.n_images > 0 && start_decoder(r, err) < 0)
-        return -1;
-    if (wait_for_worker(r, err) < 0)
+    if (begin_images(r, err) < 0 || wait_for_worker(r, err) < 0)
         return -1;
     double began = now();
-    if (decode_images(r, err) < 0 || send_generate(r, err) < 0)
+    if (see_images(r, err) < 0 || send_generate(r, err) < 0)
         return -1;
     return stream_answer(r, began, err);
 }
@@ -366,10 +330,9 @@ int command_run(int argc, char **argv)
     status = run(r, &err);
     if (status < 0)
         fprintf(stderr, "vlmd run: %s\n", err.text);
-    for (size_t i = 0; i < r->n_images; i++)
-        close(r->images[i].rgb);
-    stop(&r->worker);
-    stop(&r->decoder);
+    run_images_end(&r->images);
+    talk_stop(&r->worker);
+    buf_free(&r->text);
     model_free(&r->model);
     free(r->prompt);
     free(r);

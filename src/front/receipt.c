@@ -141,6 +141,18 @@ static void append_receipt(struct buf *out, const struct receipt *it)
     buf_append_char(out, '}');
 }
 
+void receipt_append_line(const struct receipt *it, struct buf *out)
+{
+    enum image_bound bound;
+    buf_appendf(out, "%s, %d x %d, shown at %d x %d, %d tokens", it->format, it->orig_width,
+                it->orig_height, it->width, it->height, it->tokens);
+    if (image_plan_reduces(&it->plan, it->orig_width, it->orig_height, &bound))
+        buf_appendf(out, "; limited by %s", image_bound_name(bound));
+    for (size_t i = 0; i < sizeof change_names / sizeof *change_names; i++)
+        if (it->changes & change_names[i].change)
+            buf_appendf(out, "; %s", change_names[i].name);
+}
+
 void receipts_append_json(const struct receipts *r, struct buf *out)
 {
     if (r->n == 0 && r->warnings.len == 0)

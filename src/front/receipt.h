@@ -38,6 +38,8 @@ void receipts_warn_of_losses(struct receipts *r);
 /* `code` is a word for programs, field may be NULL. */
 void receipts_warn(struct receipts *r, const char *code, const char *field, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* "jpeg, 4032 x 3024, shown at 1148 x 868, 1271 tokens; ..." for people, without a line's end. */
+void receipt_append_line(const struct receipt *receipt, struct buf *out);
 /* ,"vlmd":{"images":[...],"warnings":[...]}, or nothing when there is nothing to say. */
 void receipts_append_json(const struct receipts *r, struct buf *out);
 /* The header fields of a stream, each ended by CRLF. */

@@ -1,11 +1,13 @@
 """`vlmd run` and the small commands, as a person types them."""
 
+import json
 import os
 import re
 import subprocess
 
 import pytest
-from client import PROGRAM, ROOT, png
+from client import PROGRAM, ROOT, data_uri, png
+from fetching import Connects, WebServer, answer, fetcher_script
 
 FIGURES = re.compile(r"first token after \d+\.\d\d s(, \d+\.\d tokens/s)? \(\d+ tokens in, \d+ out\)\n$")
 
@@ -37,6 +39,84 @@ def test_two_images_and_standard_input(model_path, picture):
     assert done.returncode == 0 and FIGURES.search(done.stderr)
 
 
+@pytest.fixture
+def web(tmp_path):
+    """A web server with one picture, and the options to reach it."""
+    site = WebServer(body=png(100, 80))
+    program = fetcher_script(tmp_path, Connects(tmp_path))
+    yield site, ("--fetcher-program", program, "--fetch-ports", f"80,{site.port}")
+    site.close()
+
+
+def test_urls_are_images_too(model_path, picture, web):
+    site, options = web
+    outputs = []
+    for image in (picture, data_uri(picture.read_bytes()), site.url("/a.png")):
+        done = vlmd("run", "--model", model_path, "--max-tokens", 8, *options, image, "What is it?")
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.startswith("png, 100 x 80, shown at "), done.stderr
+        outputs.append(done.stdout)
+    assert len(set(outputs)) == 1 and len(site.requests) == 1
+    done = vlmd("run", "--model", model_path, "--max-tokens", 2, *options, site.url(), picture, site.url(), "Same?")
+    assert done.returncode == 0 and done.stderr.count("png, 100 x 80") == 3 and "image 3: png" in done.stderr
+    assert len(site.requests) == 3
+
+
+def test_json(model_path, picture, web):
+    site, options = web
+    wide = picture.parent / "wide.png"
+    wide.write_bytes(png(1200, 900))
+    done = vlmd("run", "--model", model_path, "--max-tokens", 8, "--json", *options, site.url(), wide, "What is it?")
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    told = json.loads(done.stdout)
+    assert done.stdout.count("\n") == 1 and told["model"] and told["finish_reason"] in ("stop", "length")
+    plain = vlmd("run", "--model", model_path, "--max-tokens", 8, *options, site.url(), wide, "What is it?")
+    assert plain.stdout == told["text"] + "\n"
+    first, second = told["vlmd"]["images"]
+    assert first["original"] == {"width": 100, "height": 80} and first["limited_by"] is None
+    assert second["param"] == "images[1]" and second["limited_by"] == "model"
+    assert [warning["code"] for warning in told["vlmd"]["warnings"]] == ["image_downscaled"]
+    assert told["usage"]["prompt_tokens"] > first["tokens"] + second["tokens"]
+    assert set(told["seconds"]) == {"first_token", "vision", "prefill", "decode"}
+    text = json.loads(vlmd("run", "--model", model_path, "--max-tokens", 2, "--json", "Hello!").stdout)
+    assert "vlmd" not in text and text["usage"]["completion_tokens"] <= 2
+
+
+def test_the_server_s_receipts(model_path, real, picture):
+    told = json.loads(vlmd("run", "--model", model_path, "--max-tokens", 1, "--json", picture, "Hm?").stdout)
+    part = {"type": "image_url", "image_url": {"url": data_uri(picture.read_bytes())}}
+    served = real.chat([part, {"type": "text", "text": "Hm?"}], max_tokens=1).json()["vlmd"]
+    for receipt in (served["images"][0], told["vlmd"]["images"][0]):
+        receipt.pop("param")
+        receipt.pop("cached")
+    assert served == told["vlmd"]
+
+
+def test_urls_that_lead_nowhere(model_path, web):
+    site, options = web
+    nothing = WebServer(handle=lambda handler: answer(handler, b"gone", 404))
+    options = (*options[:3], f"80,{site.port},{nothing.port}")
+    large = WebServer(handle=lambda handler: answer(handler, b"x" * 10_000_001))
+    for url, text in (
+        ("http://127.0.0.1/", "loopback"), ("https://user:secret@example.org/", "user"), ("http://169.254.169.254/", "169.254"),
+        (nothing.url(), "404"), ("data:image/png;base64,!!!!", "the data URI: "), ("data:,", "empty"), ("http://[::1", "http://[::1"),
+    ):
+        done = vlmd("run", "--model", model_path, *options, url, "What is it?")
+        assert (done.returncode, done.stdout) == (1, "") and text in done.stderr, (url, done.stderr)
+    options = (*options[:3], f"{large.port}")
+    done = vlmd("run", "--model", model_path, *options, large.url(), "What is it?")
+    assert done.returncode == 1 and "Maximum file size" in done.stderr, done.stderr
+    assert vlmd("run", "--model", model_path, "--fetch-ports", "99999", site.url(), "What?").returncode == 1
+    for server in (nothing, large):
+        server.close()
+
+
+def test_a_url_without_a_question():
+    for url in ("https://example.org/a.png", "data:image/png;base64,AAAA"):
+        done = vlmd("run", url)
+        assert done.returncode == 2 and "is a URL" in done.stderr
+
+
 def test_text_alone(model_path):
     done = vlmd("run", "--model", model_path, "--max-tokens", 4, "--temperature", "1", "--seed", 3, "Hello!")
     assert done.returncode == 0 and FIGURES.search(done.stderr)
@@ -57,8 +137,6 @@ def test_an_answer_that_cannot_be_written(model_path):
 
 
 def test_the_same_text_as_the_server(model_path, real, picture):
-    from client import data_uri
-
     done = vlmd("run", "--model", model_path, "--max-tokens", 16, picture, "What is it?")
     part = {"type": "image_url", "image_url": {"url": data_uri(picture.read_bytes())}}
     answer = real.chat([part, {"type": "text", "text": "What is it?"}], max_tokens=16, temperature=0)
