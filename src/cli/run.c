@@ -166,6 +166,7 @@ static int send_generate(struct run *r, struct vlmd_error *err)
         .id = 1,
         .messages = ipc_string(messages),
         .tools = ipc_string(""),
+        .prompt = ipc_string(""),
         .temperature = r->options.temperature,
         .top_p = r->options.top_p,
         .repetition_penalty = 1,

@@ -11,9 +11,10 @@ static void show_help(void)
 {
     struct buf text = {0};
     buf_append_text(&text, "usage: vlmd serve [OPTION]...\n\n"
-                           "Serves models at /v1/chat/completions and /v1/models until it gets "
-                           "SIGINT or SIGTERM.\nEach option is a setting; a file of settings "
-                           "(--config) and variables of the environment\nset them too: vlmd "
+                           "Serves models behind the OpenAI API (/v1/chat/completions and its "
+                           "relatives) until it gets\nSIGINT or SIGTERM. Each option is a "
+                           "setting; a file of settings (--config) and variables of the "
+                           "environment\nset them too: vlmd "
                            "serve --check shows what holds, and docs/CONFIGURATION.md has "
                            "more.\n\n");
     config_append_help(&text);

@@ -27,12 +27,12 @@ static void respond_error(struct http_conn *conn, const struct api_error *error,
     respond_json(conn, error->status, more ? more : errors_fields(error->status), &body);
 }
 
-/* ---- chat */
+/* ---- completions */
 
-static struct chat_caller caller_of(const struct api *api, const struct http_request *request)
+static struct caller caller_of(const struct api *api, const struct http_request *request)
 {
     const struct auth_key *key = access_key(api->access, request);
-    return (struct chat_caller){
+    return (struct caller){
         .priority = access_priority(key, request),
         .owner = access_owner(api->access, key),
         .images_of = auth_key_number(key),
@@ -43,23 +43,34 @@ static struct chat_caller caller_of(const struct api *api, const struct http_req
 static void post_chat(void *context, struct http_conn *conn, struct http_request *request)
 {
     const struct api *api = context;
-    const struct chat_caller caller = caller_of(api, request);
+    const struct caller caller = caller_of(api, request);
     chats_handle(api->chats, conn, &caller);
+}
+
+static void post_completion(void *context, struct http_conn *conn, struct http_request *request)
+{
+    const struct api *api = context;
+    const struct caller caller = caller_of(api, request);
+    completions_handle(api->completions, conn, &caller);
 }
 
 static void post_estimate(void *context, struct http_conn *conn, struct http_request *request)
 {
     const struct api *api = context;
-    const struct chat_caller caller = caller_of(api, request);
+    const struct caller caller = caller_of(api, request);
     chats_estimate(api->chats, conn, &caller);
 }
 
 /* ---- the ports */
 
 static const struct route public_routes[] = {
-    {"POST", "/v1/chat/completions", post_chat}, {"POST", "/v1/estimate", post_estimate},
-    {"GET", "/v1/models", model_routes_list},    {"GET", "/v1/models/", model_routes_one},
-    {"GET", "/health", monitor_health},          {"GET", "/ready", monitor_ready},
+    {"POST", "/v1/chat/completions", post_chat},
+    {"POST", "/v1/completions", post_completion},
+    {"POST", "/v1/estimate", post_estimate},
+    {"GET", "/v1/models", model_routes_list},
+    {"GET", "/v1/models/", model_routes_one},
+    {"GET", "/health", monitor_health},
+    {"GET", "/ready", monitor_ready},
     {"GET", "/metrics", monitor_metrics},
 };
 

@@ -3,6 +3,7 @@
 
 #include "front/access.h"
 #include "front/chats.h"
+#include "front/completions.h"
 #include "front/http_conn.h"
 
 /* What the handlers look at. */
@@ -10,7 +11,9 @@ struct api {
     struct workers *workers;
     struct decoders *decoders;
     struct fetchers *fetchers;
+    struct calls *calls;
     struct chats *chats;
+    struct completions *completions;
     struct http_server *public_server;
     struct http_server *admin_server;
     struct access *access;

@@ -2,12 +2,13 @@
 
 #include "base/log.h"
 
-void chat_log_done(const char *id, const struct chat_request *request, const struct ipc_done *done)
+void chat_log_done(const char *id, const struct params *params, size_t n_images,
+                   const struct ipc_done *done)
 {
     const struct log_field fields[] = {
-        {"model", request->model, 0},
-        {"stream", NULL, request->stream},
-        {"images", NULL, (double)request->n_images},
+        {"model", params->model, 0},
+        {"stream", NULL, params->stream},
+        {"images", NULL, (double)n_images},
         {"prompt_tokens", NULL, done->prompt_tokens},
         {"completion_tokens", NULL, done->completion_tokens},
         {"queue_seconds", NULL, (double)done->queue_seconds},

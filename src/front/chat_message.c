@@ -5,26 +5,33 @@
 
 #include "front/random_id.h"
 
+struct ipc_generate chat_message_sampling(const struct params *p)
+{
+    struct ipc_generate g = {
+        .messages = ipc_string(""),
+        .tools = ipc_string(""),
+        .prompt = ipc_string(""),
+        .temperature = p->temperature,
+        .top_p = p->top_p,
+        .top_k = p->top_k,
+        .min_p = p->min_p,
+        .repetition_penalty = p->repetition_penalty,
+        .presence_penalty = p->presence_penalty,
+        .frequency_penalty = p->frequency_penalty,
+        .seed = p->has_seed ? p->seed : random_u64(),
+        .max_tokens = p->max_tokens,
+        .n_stops = (uint32_t)p->n_stops,
+    };
+    for (size_t i = 0; i < p->n_stops; i++)
+        g.stops[i] = ipc_string(p->stops[i]);
+    return g;
+}
+
 struct ipc_message chat_message_generate(const struct chat_request *q)
 {
-    struct ipc_message m = {.type = IPC_GENERATE};
-    m.generate = (struct ipc_generate){
-        .messages = ipc_string(q->messages),
-        .tools = ipc_string(""),
-        .temperature = q->temperature,
-        .top_p = q->top_p,
-        .top_k = q->top_k,
-        .min_p = q->min_p,
-        .repetition_penalty = q->repetition_penalty,
-        .presence_penalty = q->presence_penalty,
-        .frequency_penalty = q->frequency_penalty,
-        .seed = q->has_seed ? q->seed : random_u64(),
-        .max_tokens = q->max_tokens,
-        .n_stops = (uint32_t)q->n_stops,
-        .n_images = (uint32_t)q->n_images,
-    };
-    for (size_t i = 0; i < q->n_stops; i++)
-        m.generate.stops[i] = ipc_string(q->stops[i]);
+    struct ipc_message m = {.type = IPC_GENERATE, .generate = chat_message_sampling(&q->params)};
+    m.generate.messages = ipc_string(q->messages);
+    m.generate.n_images = (uint32_t)q->n_images;
     return m;
 }
 
@@ -49,7 +56,7 @@ struct ipc_message chat_message_estimate(const struct chat_request *q,
     struct ipc_message m = {.type = IPC_ESTIMATE};
     m.estimate.messages = ipc_string(q->messages);
     m.estimate.tools = ipc_string("");
-    m.estimate.max_tokens = q->max_tokens;
+    m.estimate.max_tokens = q->params.max_tokens;
     m.estimate.n_widths = m.estimate.n_heights = (uint32_t)receipts->n;
     for (size_t i = 0; i < receipts->n; i++) {
         m.estimate.widths[i] = receipts->items[i].width;

@@ -1,14 +1,12 @@
 /* The body of POST /v1/chat/completions as a validated value. Pure: no sockets, no models. Knows
- * every parameter of OpenAI's schema: each is used, listed as harmless, or refused by its name. */
+ * every parameter of OpenAI's schema (params.h). */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/err.h"
-
-#define CHAT_MAX_STOPS 16
+#include "front/params.h"
 
 struct chat_limits {
     size_t max_images;
@@ -33,24 +31,14 @@ struct chat_image {
 };
 
 struct chat_request {
-    char *model;
+    struct params params;
     char *messages; /* JSON, with image parts as {"type":"image"}; see messages.def, GENERATE */
     struct chat_image *images;
     size_t n_images;
-    char *stops[CHAT_MAX_STOPS];
-    size_t n_stops;
-    float temperature, top_p, min_p;
-    float repetition_penalty, presence_penalty, frequency_penalty;
-    int32_t top_k;
-    int32_t max_tokens; /* 0: not given */
-    bool has_seed;
-    uint64_t seed;
     struct pixel_bounds bounds; /* of all images */
     /* Boxes and points of the answer are in pixels of the original of images[coordinates_image]. */
     bool original_coordinates;
     size_t coordinates_image;
-    bool stream;
-    bool include_usage;
 };
 
 /* Fills *out, which the caller releases with chat_request_free in any case. Errors name the
@@ -58,6 +46,3 @@ struct chat_request {
 int chat_request_parse(const char *body, size_t len, const struct chat_limits *limits,
                        struct chat_request *out, struct vlmd_error *err);
 void chat_request_free(struct chat_request *request);
-
-/* Does no bracket of this JSON text open more than `depth` levels? */
-bool chat_json_depth_within(const char *text, size_t len, int depth);

@@ -4,18 +4,18 @@
 
 #include "base/json_text.h"
 
-static void append_extension(struct buf *out, const struct chat_head *head)
+void chat_text_append_extension(struct buf *out, const struct chat_head *head)
 {
     if (head->extension && head->extension->len)
         buf_append(out, head->extension->data, head->extension->len);
 }
 
-static const char *finish_name(uint8_t reason)
+const char *chat_text_finish_name(uint8_t reason)
 {
     return reason == IPC_FINISH_LENGTH ? "length" : "stop";
 }
 
-static void append_head(struct buf *out, const struct chat_head *head, const char *object)
+void chat_text_append_head(struct buf *out, const struct chat_head *head, const char *object)
 {
     buf_append_text(out, "{\"id\":");
     json_text_append(out, head->id, strlen(head->id));
@@ -24,8 +24,7 @@ static void append_head(struct buf *out, const struct chat_head *head, const cha
     json_text_append(out, head->model, strlen(head->model));
 }
 
-/* Beside OpenAI's three numbers, where the time went. */
-static void append_usage(struct buf *out, const struct ipc_done *done)
+void chat_text_append_usage(struct buf *out, const struct ipc_done *done)
 {
     buf_appendf(out,
                 ",\"usage\":{\"prompt_tokens\":%d,\"completion_tokens\":%d,\"total_tokens\":%lld}",
@@ -41,21 +40,21 @@ static void append_usage(struct buf *out, const struct ipc_done *done)
 void chat_text_body(struct buf *out, const struct chat_head *head, const char *text, size_t len,
                     const struct ipc_done *done)
 {
-    append_head(out, head, "chat.completion");
+    chat_text_append_head(out, head, "chat.completion");
     buf_append_text(out, ",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","
                          "\"content\":");
     json_text_append(out, text, len);
     buf_appendf(out, ",\"refusal\":null},\"logprobs\":null,\"finish_reason\":\"%s\"}]",
-                finish_name(done->reason));
-    append_usage(out, done);
-    append_extension(out, head);
+                chat_text_finish_name(done->reason));
+    chat_text_append_usage(out, done);
+    chat_text_append_extension(out, head);
     buf_append_text(out, ",\"system_fingerprint\":null}");
 }
 
 static void begin_chunk(struct buf *out, const struct chat_head *head)
 {
     buf_append_text(out, "data: ");
-    append_head(out, head, "chat.completion.chunk");
+    chat_text_append_head(out, head, "chat.completion.chunk");
     buf_append_text(out, ",\"system_fingerprint\":null");
 }
 
@@ -69,7 +68,7 @@ void chat_text_role(struct buf *out, const struct chat_head *head)
     begin_chunk(out, head);
     buf_append_text(out, ",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\","
                          "\"content\":\"\"},\"logprobs\":null,\"finish_reason\":null}]");
-    append_extension(out, head);
+    chat_text_append_extension(out, head);
     end_chunk(out, head);
 }
 
@@ -113,14 +112,14 @@ void chat_text_end(struct buf *out, const struct chat_head *head, const struct i
 {
     begin_chunk(out, head);
     buf_appendf(out,
-                ",\"choices\":[{\"index\":0,\"delta\":{},\"logprobs\":null,"
+                ",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\"},\"logprobs\":null,"
                 "\"finish_reason\":\"%s\"}]",
-                finish_name(done->reason));
+                chat_text_finish_name(done->reason));
     end_chunk(out, head);
     if (head->include_usage) {
         begin_chunk(out, head);
         buf_append_text(out, ",\"choices\":[]");
-        append_usage(out, done);
+        chat_text_append_usage(out, done);
         buf_append_text(out, "}\n\n");
     }
     buf_append_text(out, "data: [DONE]\n\n");

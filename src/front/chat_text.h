@@ -9,7 +9,7 @@
 #include "ipc/codec.h"
 
 struct chat_head {
-    const char *id; /* "chatcmpl-..." */
+    const char *id; /* "chatcmpl-...", "cmpl-..." */
     const char *model;
     int64_t created;             /* seconds since 1970 */
     bool include_usage;          /* every chunk then has a usage field */
@@ -33,3 +33,11 @@ int chat_text_next_delta(struct chat_delta *delta, const struct chat_head *head,
                          size_t len);
 /* The last choice with its finish_reason, the usage when asked for, and [DONE]. */
 void chat_text_end(struct buf *out, const struct chat_head *head, const struct ipc_done *done);
+
+/* Parts that text completions have too. The head up to the model; fields that follow begin with a
+ * comma. */
+void chat_text_append_head(struct buf *out, const struct chat_head *head, const char *object);
+void chat_text_append_extension(struct buf *out, const struct chat_head *head);
+/* Beside OpenAI's three numbers, where the time went. */
+void chat_text_append_usage(struct buf *out, const struct ipc_done *done);
+const char *chat_text_finish_name(uint8_t reason);

@@ -1,6 +1,7 @@
 #include "front/metrics.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +9,6 @@
 #define MAX_ROUTES   24 /* more are counted as other */
 #define MAX_BOUNDS   16
 #define RECENT       1000
-#define COMPLETIONS  "/v1/chat/completions"
 #define OTHER_STATUS 0
 
 static const double wait_bounds[MAX_BOUNDS] = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,
@@ -156,6 +156,11 @@ static struct route_counts *find_route(struct metrics *m, const char *route)
     return &m->routes[m->n_routes++];
 }
 
+static bool is_completion(const char *route)
+{
+    return strcmp(route, "/v1/chat/completions") == 0 || strcmp(route, "/v1/completions") == 0;
+}
+
 void metrics_answered(struct metrics *m, const char *route, int status, double seconds)
 {
     if (!m)
@@ -166,7 +171,7 @@ void metrics_answered(struct metrics *m, const char *route, int status, double s
         i--;
     r->answers[i]++;
     put(&r->seconds, wait_bounds, seconds);
-    if (route && strcmp(route, COMPLETIONS) == 0)
+    if (route && is_completion(route))
         m->recent[m->n_recent++ % RECENT] = seconds;
 }
 
@@ -286,14 +291,14 @@ struct metrics_totals metrics_totals(const struct metrics *m)
     struct metrics_totals t = {0};
     for (size_t i = 1; m && i < m->n_routes; i++) {
         const struct route_counts *r = &m->routes[i];
-        if (strcmp(r->route, COMPLETIONS) != 0)
+        if (!is_completion(r->route))
             continue;
         for (size_t j = 0; j < N_STATUSES; j++) {
             t.answers += r->answers[j];
             t.good += statuses[j] > 0 && statuses[j] < 400 ? r->answers[j] : 0;
             t.refused_busy += statuses[j] == 429 || statuses[j] == 503 ? r->answers[j] : 0;
         }
-        t.seconds = r->seconds.sum;
+        t.seconds += r->seconds.sum;
     }
     return t;
 }

@@ -91,7 +91,7 @@ void monitor_ready(void *context, struct http_conn *conn, struct http_request *r
     struct buf out = {0};
     bool alive;
     overall_state(api, &alive);
-    unsigned running = chats_running(api->chats), most = chats_most(api->chats);
+    unsigned running = calls_running(api->calls), most = calls_most(api->calls);
     bool room = running < most;
     buf_appendf(&out,
                 "{\"ready\":%s,\"conditions\":{\"queue_available\":%s,\"worker_alive\":%s,"
@@ -157,22 +157,24 @@ static void append_worker(struct buf *out, const struct worker_status *w)
     buf_append_char(out, '}');
 }
 
-/* The Python server knows one model: for its clients, the first that is ready. */
-static void append_first_model(struct buf *out, const struct api *api)
+/* The Python server knows one model: for its clients, the one that was loaded or used last. */
+static void append_one_model(struct buf *out, const struct api *api)
 {
+    struct worker_status last = {0};
     for (size_t i = 0; i < workers_count(api->workers); i++) {
         struct worker_status w = workers_status(api->workers, i);
-        if (w.state != WORKER_READY)
-            continue;
-        buf_append_text(out, "\"model\":{\"loaded\":true,");
-        append_field(out, "name", w.id);
-        buf_appendf(out,
-                    ",\"memory_gb\":%.3f},\"worker\":{\"healthy\":true,\"status\":\"healthy\"}",
-                    (double)process_use(w.pid).resident_bytes / GIB);
+        if (w.state == WORKER_READY && w.last_use >= last.last_use)
+            last = w;
+    }
+    if (!last.id) {
+        buf_append_text(out, "\"model\":{\"loaded\":false,\"name\":null,\"memory_gb\":0.0},"
+                             "\"worker\":{\"healthy\":false,\"status\":\"no_worker\"}");
         return;
     }
-    buf_append_text(out, "\"model\":{\"loaded\":false,\"name\":null,\"memory_gb\":0.0},"
-                         "\"worker\":{\"healthy\":false,\"status\":\"no_worker\"}");
+    buf_append_text(out, "\"model\":{\"loaded\":true,");
+    append_field(out, "name", last.id);
+    buf_appendf(out, ",\"memory_gb\":%.3f},\"worker\":{\"healthy\":true,\"status\":\"healthy\"}",
+                (double)process_use(last.pid).resident_bytes / GIB);
 }
 
 static void append_fetcher(struct buf *out, const struct fetchers *fetchers)
@@ -197,10 +199,10 @@ void monitor_admin_status(void *context, struct http_conn *conn, struct http_req
     buf_appendf(&out, "\"uptime_s\":%lld,\"ports\":{\"main\":%d,\"admin\":%d},",
                 (long long)(time(NULL) - api->started), http_server_port(api->public_server),
                 http_server_port(api->admin_server));
-    append_first_model(&out, api);
+    append_one_model(&out, api);
     buf_appendf(&out, ",\"config\":{\"total_ram_gb\":%.2f,\"max_requests\":%u}",
-                (double)process_system_memory() / GIB, chats_most(api->chats));
-    buf_appendf(&out, ",\"requests\":%u,\"connections\":%u", chats_running(api->chats),
+                (double)process_system_memory() / GIB, calls_most(api->calls));
+    buf_appendf(&out, ",\"requests\":%u,\"connections\":%u", calls_running(api->calls),
                 http_server_connections(api->public_server));
     buf_appendf(&out,
                 ",\"decoders\":{\"processes\":%u,\"ready\":%u,\"sandboxed\":%s,\"queued\":%zu,"
@@ -220,7 +222,7 @@ void monitor_admin_status(void *context, struct http_conn *conn, struct http_req
 
 static void append_queue(struct buf *out, const struct api *api)
 {
-    struct queue_counts counts = chats_queue(api->chats);
+    struct queue_counts counts = calls_queue(api->calls);
     queue_text_append_json(out, &counts);
 }
 
@@ -255,7 +257,7 @@ void monitor_admin_metrics(void *context, struct http_conn *conn, struct http_re
                     1e3 * metrics_recent_quantile(m, 0), 1e3 * metrics_recent_quantile(m, 1));
     buf_appendf(&out, "},\"queue_wait_time_ms\":{\"avg\":%.3f}",
                 1e3 * metrics_mean(m, METRICS_QUEUE_SECONDS));
-    unsigned running = chats_running(api->chats), most = chats_most(api->chats);
+    unsigned running = calls_running(api->calls), most = calls_most(api->calls);
     buf_appendf(&out,
                 ",\"queue\":{\"max_depth\":%u,\"active_requests\":%u,\"available_slots\":%u,"
                 "\"utilization\":%.6f}",
@@ -427,12 +429,12 @@ static void append_front(struct buf *out, const struct api *api)
     one(out, "vlmd_request_body_bytes", "gauge", "Bytes of the requests that are here.",
         (double)http_server_body_bytes(api->public_server));
     one(out, "vlmd_requests_running", "gauge", "Completions worked on or waiting.",
-        chats_running(api->chats));
+        calls_running(api->calls));
     one(out, "vlmd_requests_waiting", "gauge", "Of these, those whose prompt is not yet begun.",
-        chats_waiting(api->chats));
+        calls_waiting(api->calls));
     one(out, "vlmd_requests_limit", "gauge", "Completions accepted at once.",
-        chats_most(api->chats));
-    struct queue_counts queue = chats_queue(api->chats);
+        calls_most(api->calls));
+    struct queue_counts queue = calls_queue(api->calls);
     queue_text_append_metrics(out, &queue);
     one(out, "vlmd_decoders_ready", "gauge", "Decoders that can take an image.", d.ready);
     one(out, "vlmd_decode_queue", "gauge", "Images that wait for a decoder.", (double)d.queued);

@@ -55,7 +55,7 @@ static void close_all(struct server *s)
     decoders_close(s->api.decoders);
     fetchers_close(s->api.fetchers);
     workers_close(s->api.workers);
-    chats_stop(s->api.chats);
+    calls_stop(s->api.calls);
     log_pipe_stop(s->log_pipe);
     uv_close((uv_handle_t *)&s->interrupt, NULL);
     uv_close((uv_handle_t *)&s->terminate, NULL);
@@ -67,7 +67,7 @@ static void close_all(struct server *s)
 static void on_drain(uv_timer_t *timer)
 {
     struct server *s = timer->data;
-    unsigned running = chats_running(s->api.chats);
+    unsigned running = calls_running(s->api.calls);
     bool idle = running == 0 && http_server_connections(s->api.public_server) == 0;
     if (!idle && uv_now(&s->loop) < s->drain_until)
         return;
@@ -87,7 +87,7 @@ static void on_signal(uv_signal_t *handle, int number)
     s->draining = true;
     service_tell(s->service, "STOPPING=1\nSTATUS=finishing the running requests");
     log_write(LOG_INFO, "%s: no new connections; %u requests are running",
-              number == SIGINT ? "SIGINT" : "SIGTERM", chats_running(s->api.chats));
+              number == SIGINT ? "SIGINT" : "SIGTERM", calls_running(s->api.calls));
     http_server_drain(s->api.public_server);
     s->drain_until = uv_now(&s->loop) + (uint64_t)s->config->drain_seconds * 1000;
     uv_timer_start(&s->drain, on_drain, 0, 20);
@@ -229,11 +229,18 @@ static struct queue_limits queue_limits(const struct config *config)
     };
 }
 
+static struct calls_options calls_options(const struct server *s)
+{
+    return (struct calls_options){
+        .max_requests = (unsigned)s->config->max_requests,
+        .queue = queue_limits(s->config),
+        .metrics = s->api.metrics,
+    };
+}
+
 static struct chats_options chats_options(const struct server *s)
 {
     return (struct chats_options){
-        .max_requests = (unsigned)s->config->max_requests,
-        .queue = queue_limits(s->config),
         .limits = {.max_images = (size_t)s->config->max_images,
                    .max_image_bytes = (size_t)s->config->max_image_bytes,
                    .urls = s->config->fetch,
@@ -243,15 +250,18 @@ static struct chats_options chats_options(const struct server *s)
         .to_srgb = s->config->color_profiles,
         .max_side = s->config->vision_auto_resize ? (int32_t)s->config->vision_max_dimension : 0,
         .log_content = s->config->log_content,
-        .metrics = s->api.metrics,
     };
 }
 
-static int open_chats(struct server *s, struct vlmd_error *err)
+static int open_calls(struct server *s, struct vlmd_error *err)
 {
-    struct chats_options options = chats_options(s);
-    s->api.chats = chats_open(&s->loop, &options, s->api.workers, s->api.decoders, s->api.fetchers);
-    return s->api.chats ? 0 : err_no_memory(err, sizeof options);
+    struct calls_options options = calls_options(s);
+    struct chats_options chats = chats_options(s);
+    if (calls_open(&s->api.calls, &s->loop, &options, s->api.workers, err) < 0)
+        return -1;
+    s->api.chats = chats_open(&chats, s->api.calls, s->api.decoders, s->api.fetchers);
+    s->api.completions = completions_open(s->api.calls, s->config->log_content);
+    return s->api.chats && s->api.completions ? 0 : err_no_memory(err, sizeof chats);
 }
 
 /* ---- the log */
@@ -317,10 +327,13 @@ static int open_log(struct server *s, struct vlmd_error *err)
 
 static void apply_settings(struct server *s)
 {
-    struct chats_options options = chats_options(s);
+    const struct calls_options calls = calls_options(s);
+    const struct chats_options chats = chats_options(s);
     struct vlmd_error err;
     apply_log_level(s->config);
-    chats_configure(s->api.chats, &options);
+    calls_configure(s->api.calls, &calls);
+    chats_configure(s->api.chats, &chats);
+    completions_configure(s->api.completions, s->config->log_content);
     const struct workers_limits limits = workers_limits(s->config);
     workers_configure(s->api.workers, &limits);
     if (access_configure(s->api.access, s->config, &err) < 0)
@@ -373,7 +386,7 @@ static int open_all(struct server *s, const struct model *models, size_t n_model
     log_notes(s);
     s->api.access = access_open(s->config, err);
     if (!s->api.access || open_ports(s, err) < 0 || open_children(s, models, n_models, err) < 0 ||
-        open_chats(s, err) < 0)
+        open_calls(s, err) < 0)
         return -1;
     workers_on_change(s->api.workers, on_workers_change, s);
     return 0;
@@ -413,6 +426,8 @@ int server_run(struct config *config, const struct config_input *input, const st
     }
     uv_run(&s->loop, UV_RUN_DEFAULT);
     chats_close(s->api.chats);
+    completions_close(s->api.completions);
+    calls_close(s->api.calls);
     access_close(s->api.access);
     metrics_close(s->api.metrics);
     log_pipe_close(s->log_pipe);

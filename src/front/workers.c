@@ -243,7 +243,8 @@ static void on_text(struct worker_job *job, const struct ipc_text *m)
 static void on_job_message(struct worker *w, uint64_t id, const struct ipc_message *m)
 {
     struct worker_job *job = find_job(w, id);
-    if (!job || (m->type == IPC_ESTIMATED && !job->events.estimated))
+    if (!job || (m->type == IPC_ESTIMATED && !job->events.estimated) ||
+        (m->type == IPC_SEEN && !job->events.seen))
         link_kill(w->link, "it speaks of a request that it does not have");
     else if (m->type == IPC_STARTED)
         on_started(job, &m->started);
@@ -608,6 +609,7 @@ struct worker_status workers_status(const struct workers *ws, size_t index)
         .pid = w->link ? link_pid(w->link) : 0,
         .memory_bytes = w->granted,
         .named = w->named,
+        .last_use = w->last_use,
         .idle_seconds = worker_is_idle(w) ? (double)(uv_now(ws->loop) - w->used_ms) / 1000 : 0,
         .jobs = w->n_jobs,
         .restarts = w->restarts,

@@ -85,6 +85,7 @@ struct worker_status {
     pid_t pid;
     uint64_t memory_bytes; /* of the budget, held by its process */
     bool named;
+    uint64_t last_use;   /* a larger number than that of a model used before */
     double idle_seconds; /* since somebody used it; 0 while somebody does */
     unsigned jobs;
     unsigned restarts;

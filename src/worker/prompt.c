@@ -39,6 +39,7 @@ void prompt_maker_close(struct prompt_maker *maker)
 void prompt_free(struct prompt *prompt)
 {
     free(prompt->tokens);
+    buf_free(&prompt->echo);
     *prompt = (struct prompt){0};
 }
 
@@ -137,5 +138,106 @@ out:
     json_decref(tool_array);
     chat_output_free(&output);
     free(tokens);
+    return status;
+}
+
+/* ---- prompts that are taken as they are */
+
+static int tokens_of_text(const struct prompt_maker *maker, const json_t *text,
+                          struct prompt *prompt, struct vlmd_error *err)
+{
+    size_t cap = json_string_length(text) + 1;
+    const struct vlmd_text_part part = {json_string_value(text), json_string_length(text), true};
+    prompt->tokens = malloc(cap * sizeof *prompt->tokens);
+    if (!prompt->tokens)
+        return err_no_memory(err, cap * sizeof *prompt->tokens);
+    int64_t n = vlmd_tokenize(maker->engine, &part, 1, prompt->tokens, cap, err);
+    if (n < 0)
+        return -1;
+    if (n > (int64_t)cap || n > INT32_MAX)
+        return err_set(err, VLMD_INTERNAL, "prompt", "more tokens than bytes");
+    prompt->n_tokens = (int32_t)n;
+    return 0;
+}
+
+static int tokens_of_ids(const struct prompt_maker *maker, const json_t *ids, struct prompt *prompt,
+                         struct vlmd_error *err)
+{
+    int32_t vocab = vlmd_engine_info(maker->engine)->vocab_size;
+    size_t n = json_array_size(ids);
+    prompt->tokens = calloc(n + 1, sizeof *prompt->tokens);
+    if (!prompt->tokens)
+        return err_no_memory(err, n * sizeof *prompt->tokens);
+    for (size_t i = 0; i < n; i++) {
+        json_int_t id = json_integer_value(json_array_get(ids, i));
+        if (!json_is_integer(json_array_get(ids, i)) || id < 0 || id >= vocab)
+            return err_set(err, VLMD_INVALID, "prompt", "token ids are from 0 to %d", vocab - 1);
+        prompt->tokens[i] = (int32_t)id;
+    }
+    prompt->n_tokens = (int32_t)n;
+    return 0;
+}
+
+/* Special tokens have no text. */
+static int text_of_ids(const struct prompt_maker *maker, struct prompt *prompt,
+                       struct vlmd_error *err)
+{
+    const char *text;
+    size_t len;
+    int status = -1;
+    vlmd_text_stream *stream = vlmd_text_stream_open(maker->engine, NULL, 0, err);
+    if (!stream)
+        return -1;
+    for (int32_t i = 0; i < prompt->n_tokens; i++) {
+        if (vlmd_text_stream_push(stream, prompt->tokens[i], &text, &len, err) < 0)
+            goto out;
+        buf_append(&prompt->echo, text, len);
+    }
+    if (vlmd_text_stream_finish(stream, &text, &len, err) < 0)
+        goto out;
+    buf_append(&prompt->echo, text, len);
+    status = prompt->echo.failed ? err_no_memory(err, prompt->echo.len) : 0;
+out:
+    vlmd_text_stream_close(stream);
+    return status;
+}
+
+static int check_images(const struct prompt_maker *maker, const struct prompt *prompt,
+                        struct vlmd_error *err)
+{
+    const struct vlmd_engine_info *info = vlmd_engine_info(maker->engine);
+    for (int32_t i = 0; info->has_vision && i < prompt->n_tokens; i++)
+        if (prompt->tokens[i] == info->image_token)
+            return err_set(err, VLMD_INVALID, "prompt",
+                           "the prompt has the place of an image, and there is no image");
+    return 0;
+}
+
+int prompt_make_raw(const struct prompt_maker *maker, const char *json, size_t len, bool echo,
+                    struct prompt *prompt, struct vlmd_error *err)
+{
+    int status = -1;
+    *prompt = (struct prompt){0};
+    json_t *value = json_parse_any_text(json, len, "prompt", err);
+    if (!value)
+        return -1;
+    bool text = json_is_string(value);
+    if (text ? tokens_of_text(maker, value, prompt, err) < 0
+             : tokens_of_ids(maker, value, prompt, err) < 0)
+        goto out;
+    if (check_images(maker, prompt, err) < 0)
+        goto out;
+    if (echo && !text && text_of_ids(maker, prompt, err) < 0)
+        goto out;
+    if (echo && text &&
+        buf_append(&prompt->echo, json_string_value(value), json_string_length(value)) < 0) {
+        err_no_memory(err, json_string_length(value));
+        goto out;
+    }
+    status = 0;
+out:
+    json_decref(value);
+    if (status < 0)
+        prompt_free(prompt);
     return status;
 }

@@ -40,6 +40,7 @@ void request_close(struct request *r)
     free(r->held);
     free(r->images);
     free(r->tokens);
+    free(r->echo);
     free(r);
 }
 
@@ -88,7 +89,9 @@ static int fill(struct request *r, vlmd_engine *engine, const struct scheduler_r
     r->tokens = copy(from->tokens, (size_t)from->n_tokens, sizeof *r->tokens);
     r->images = copy(from->images, (size_t)from->n_images, sizeof *r->images);
     r->held = calloc((size_t)from->n_images + 1, sizeof(struct held_image *));
-    if (!r->tokens || !r->images || !r->held)
+    r->echo = copy(from->echo, from->echo_len, 1);
+    r->echo_len = from->echo_len;
+    if (!r->tokens || !r->images || !r->held || !r->echo)
         return err_no_memory(err, (size_t)from->n_tokens * sizeof *r->tokens);
     r->n_tokens = from->n_tokens;
     r->n_images = from->n_images;

@@ -23,6 +23,8 @@ struct request {
     void (*release)(void *owner);
     void *owner;
 
+    char *echo; /* NULL once it was sent */
+    size_t echo_len;
     int32_t max_tokens; /* resolved: at least 1 */
     int32_t completion_tokens;
 

@@ -2,7 +2,10 @@
 
 #include <stdlib.h>
 
+#include "base/utf8.h"
 #include "worker/request.h"
+
+#define ECHO_PIECE 65536
 
 struct scheduler {
     vlmd_engine *engine;
@@ -141,6 +144,20 @@ static bool batch_is_unwanted(void *context)
 
 /* ---- admission */
 
+/* In pieces that a message holds, cut between characters. */
+static void send_echo(struct scheduler *s, struct request *r)
+{
+    for (size_t at = 0, n; at < r->echo_len; at += n) {
+        n = r->echo_len - at;
+        if (n > ECHO_PIECE)
+            n = utf8_complete_prefix(r->echo + at, ECHO_PIECE);
+        s->events.text(s->events.context, r->id, r->echo + at, n, 0);
+    }
+    free(r->echo);
+    r->echo = NULL;
+    r->echo_len = 0;
+}
+
 /* Admits waiting requests in order until one does not fit. */
 static void admit(struct scheduler *s)
 {
@@ -162,6 +179,7 @@ static void admit(struct scheduler *s)
         s->n_waiting--;
         s->n_running++;
         s->events.started(s->events.context, r->id, r->n_tokens);
+        send_echo(s, r);
     }
 }
 

@@ -65,6 +65,9 @@ struct scheduler_request {
     int32_t max_tokens; /* 0: as many as the context leaves room for */
     const char *const *stops;
     size_t n_stops;
+    const char
+        *echo; /* text that the answer begins with; not counted and not looked at for stops */
+    size_t echo_len;
 };
 
 /* cache_bytes: of images that are kept for further requests. */

@@ -2,6 +2,7 @@
 #include "worker/worker.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -183,6 +184,15 @@ fail:
     return NULL;
 }
 
+static int make_prompt(const struct worker *w, const struct ipc_generate *g,
+                       const int32_t *image_tokens, struct prompt *prompt, struct vlmd_error *err)
+{
+    if (g->prompt.len > 0)
+        return prompt_make_raw(w->prompts, g->prompt.data, g->prompt.len, g->echo, prompt, err);
+    return prompt_make(w->prompts, g->messages.data, g->messages.len, g->tools.data, g->tools.len,
+                       image_tokens, (int32_t)g->n_images, prompt, err);
+}
+
 static void generate(struct worker *w, const struct ipc_generate *g)
 {
     struct vlmd_error err;
@@ -194,8 +204,7 @@ static void generate(struct worker *w, const struct ipc_generate *g)
         send_error(w, g->id, &err);
         return;
     }
-    if (prompt_make(w->prompts, g->messages.data, g->messages.len, g->tools.data, g->tools.len,
-                    image_tokens, pixels->n, &prompt, &err) < 0) {
+    if (make_prompt(w, g, image_tokens, &prompt, &err) < 0) {
         pixels_free(pixels);
         send_error(w, g->id, &err);
         return;
@@ -225,9 +234,14 @@ static void generate(struct worker *w, const struct ipc_generate *g)
         .max_tokens = g->max_tokens,
         .stops = stops,
         .n_stops = g->n_stops,
+        .echo = prompt.echo.data,
+        .echo_len = prompt.echo.len,
     };
-    if (scheduler_submit(w->scheduler, &request, &err) < 0)
+    if (scheduler_submit(w->scheduler, &request, &err) < 0) {
+        if (g->prompt.len > 0 && strcmp(err.field, "messages") == 0)
+            snprintf(err.field, sizeof err.field, "prompt");
         send_error(w, g->id, &err);
+    }
     prompt_free(&prompt);
 }
 

@@ -35,7 +35,7 @@ def test_stream(fake):
     assert streamed_text(events) == "Hello there, friend"
     reasons = [chunk["choices"][0]["finish_reason"] for chunk in chunks]
     assert reasons == [None] * (len(chunks) - 1) + ["stop"]
-    assert chunks[-1]["choices"][0]["delta"] == {}
+    assert chunks[-1]["choices"][0]["delta"] == {"content": ""}
     assert all("usage" not in chunk for chunk in chunks)
 
 

@@ -169,6 +169,7 @@ def test_admin_answers_have_the_python_servers_fields(fake):
     fake.chat("say hello")
     health = get("/admin/health")
     assert health["status"] == "healthy" and health["worker_status"] == "healthy" and health["version"]
+    assert fake.chat("say x").status == 200  # the model that was used last is the one shown
     status = get("/admin/status")
     assert status["status"] == "running" and status["version"] == health["version"]
     assert status["ports"] == {"main": fake.port, "admin": fake.admin_port}

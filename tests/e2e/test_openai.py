@@ -46,6 +46,17 @@ def test_stream(client):
     assert chunks[-1].choices == [] and chunks[-1].usage.completion_tokens == 2
 
 
+def test_text_completions(client):
+    answer = client.completions.create(model="fake", prompt=["say hello there", "say x"])
+    assert [choice.text for choice in answer.choices] == ["hello there", "x"]
+    assert answer.choices[0].finish_reason == "stop" and answer.usage.prompt_tokens == 14
+    chunks = list(client.completions.create(model="fake", prompt="say hello there", stream=True))
+    assert "".join(chunk.choices[0].text for chunk in chunks) == "hello there"
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.completions.create(model="fake", prompt="a", suffix="b")
+    assert caught.value.param == "suffix"
+
+
 def test_extra_body(client):
     answer = ask(client, "sampling", temperature=0.5, extra_body={"top_k": 5, "min_p": 0.25})
     assert "temperature=0.5" in answer.choices[0].message.content

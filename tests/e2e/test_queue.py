@@ -206,3 +206,30 @@ def test_waiting_requests_are_drained(start):
     assert server.stop() == 0
     assert [thread.result().status for thread in threads] == [200] * 4
     assert json.loads(threads[-1].answer.body)["object"] == "chat.completion"
+
+
+def estimate(server, content):
+    body = {"model": "fake", "messages": [user(content)]}
+    return server.post(body, path="/v1/estimate")
+
+
+def test_estimates_do_not_wait_behind_completions(start):
+    server = start("--max-concurrent-requests", 1, "--queue-max-depth", 1)
+    blocker = hang(server)
+    second = Asking(server, "say second")
+    eventually(lambda: requests(server) == 2)
+    assert estimate(server, "hello").status == 200
+    blocker.close()
+    assert second.result().status == 200
+
+
+def test_estimates_have_turns_and_time_outs(start):
+    server = start("--max-concurrent-requests", 1, "--queue-timeout-normal", 1, "--request-timeout", 3)
+    body = {"model": "fake", "messages": [user("hang")]}
+    first = server.connect(body, path="/v1/estimate")
+    eventually(lambda: requests(server) == 1)
+    late = estimate(server, "hello")
+    assert late.status == 503 and late.error()["code"] == "queue_timeout" and int(late.headers["Retry-After"]) > 0
+    answer = first.recv(10000)
+    assert b" 504 " in answer and b'"timeout"' in answer
+    assert estimate(server, "hello").status == 200

@@ -11,7 +11,7 @@
  *   say TEXT        answers TEXT, word by word
  *   count N MS      N pieces "0 ", "1 ", ... one each MS milliseconds
  *   flood N         N pieces of 4000 bytes as fast as they go
- *   hang            never answers, until it is cancelled
+ *   hang            never answers, until it is cancelled; an estimate of it is never answered
  *   die             ends the process with signal 9, answering nothing
  *   die-after N     sends N pieces, then dies
  *   die-once TEXT   dies the first time that this model hears it, then answers TEXT
@@ -27,6 +27,7 @@
  *   images          answers with size and first pixel of each image
  *   sampling        answers with the sampling numbers as they arrived
  *   echo            answers with the messages as they arrived
+ * A prompt that is text is an order itself; one of token ids is answered with their number.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -159,9 +160,24 @@ static void describe_sampling(const struct ipc_generate *g)
     answer(g->id, text);
 }
 
+/* A prompt's text, or "ids" and how many there are, in new memory. */
+static char *prompt_text(const struct ipc_generate *g)
+{
+    json_t *prompt = json_parse_any_text(g->prompt.data, g->prompt.len, "prompt", NULL);
+    char ids[32];
+    snprintf(ids, sizeof ids, "say ids %zu", json_array_size(prompt));
+    char *copy = strdup(json_is_string(prompt) ? json_string_value(prompt) : ids);
+    json_decref(prompt);
+    if (!copy)
+        exit(3);
+    return copy;
+}
+
 /* The last text of the last message, in new memory. */
 static char *last_text(const struct ipc_generate *g)
 {
+    if (g->prompt.len > 0)
+        return prompt_text(g);
     json_t *messages = json_parse_any_text(g->messages.data, g->messages.len, "messages", NULL);
     json_t *content =
         json_object_get(json_array_get(messages, json_array_size(messages) - 1), "content");
@@ -229,6 +245,8 @@ static void on_generate(struct ipc_generate *g)
     started.started.id = g->id;
     started.started.prompt_tokens = 7;
     send_message(&started);
+    if (g->echo)
+        send_text(g->id, order, 0);
     if (strcmp(word, "count") == 0) {
         add_job(g, (struct job){.left = a, .piece_ms = b});
     } else if (strcmp(word, "flood") == 0) {
@@ -280,6 +298,8 @@ static void on_generate(struct ipc_generate *g)
 static void on_estimate(const struct ipc_estimate *e)
 {
     struct ipc_message m = {.type = IPC_ESTIMATED};
+    if (strstr(e->messages.data, "\"hang\""))
+        return;
     m.estimated.id = e->id;
     m.estimated.prompt_tokens = (int32_t)e->messages.len;
     for (uint32_t i = 0; i < e->n_widths; i++)

@@ -9,10 +9,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check(const struct chat_request *q)
 {
-    bool sound = q->model && q->messages && q->temperature >= 0 && q->temperature <= 2 &&
-                 q->top_p > 0 && q->top_p <= 1 && q->min_p >= 0 && q->min_p < 1 &&
-                 q->repetition_penalty > 0 && q->max_tokens >= 0 && q->top_k >= 0 &&
-                 q->n_images <= 4 && q->n_stops <= CHAT_MAX_STOPS;
+    bool sound = q->params.model && q->messages && q->params.temperature >= 0 &&
+                 q->params.temperature <= 2 && q->params.top_p > 0 && q->params.top_p <= 1 &&
+                 q->params.min_p >= 0 && q->params.min_p < 1 && q->params.repetition_penalty > 0 &&
+                 q->params.max_tokens >= 0 && q->params.top_k >= 0 && q->n_images <= 4 &&
+                 q->params.n_stops <= PARAMS_MAX_STOPS;
     json_t *messages = sound ? json_parse(q->messages, strlen(q->messages), "m", NULL) : NULL;
     if (!json_is_array(messages) || json_array_size(messages) == 0)
         abort();

@@ -38,13 +38,15 @@ static void test_defaults(void **state)
 {
     (void)state;
     struct chat_request q = parse("{" M HI "}");
-    assert_string_equal(q.model, "m");
+    assert_string_equal(q.params.model, "m");
     assert_string_equal(q.messages, "[{\"role\":\"user\",\"content\":\"hi\"}]");
-    assert_true(q.temperature == 1 && q.top_p == 1 && q.min_p == 0 && q.top_k == 0);
-    assert_true(q.repetition_penalty == 1 && q.presence_penalty == 0 && q.frequency_penalty == 0);
-    assert_true(!q.has_seed && !q.stream && !q.include_usage);
-    assert_int_equal(q.max_tokens, 0);
-    assert_int_equal(q.n_images + q.n_stops, 0);
+    assert_true(q.params.temperature == 1 && q.params.top_p == 1 && q.params.min_p == 0 &&
+                q.params.top_k == 0);
+    assert_true(q.params.repetition_penalty == 1 && q.params.presence_penalty == 0 &&
+                q.params.frequency_penalty == 0);
+    assert_true(!q.params.has_seed && !q.params.stream && !q.params.include_usage);
+    assert_int_equal(q.params.max_tokens, 0);
+    assert_int_equal(q.n_images + q.params.n_stops, 0);
     chat_request_free(&q);
 }
 
@@ -54,11 +56,11 @@ static void test_numbers(void **state)
     struct chat_request q = parse(
         "{" M HI ",\"temperature\":0,\"top_p\":1,\"seed\":9223372036854775807,\"top_k\":2147483647,"
         "\"max_tokens\":7,\"max_completion_tokens\":7,\"stop\":[\"a\",\"\xC3\xBC\"]}");
-    assert_true(q.temperature == 0 && q.has_seed && q.seed == INT64_MAX);
-    assert_int_equal(q.top_k, INT32_MAX);
-    assert_int_equal(q.max_tokens, 7);
-    assert_int_equal(q.n_stops, 2);
-    assert_string_equal(q.stops[1], "\xC3\xBC");
+    assert_true(q.params.temperature == 0 && q.params.has_seed && q.params.seed == INT64_MAX);
+    assert_int_equal(q.params.top_k, INT32_MAX);
+    assert_int_equal(q.params.max_tokens, 7);
+    assert_int_equal(q.params.n_stops, 2);
+    assert_string_equal(q.params.stops[1], "\xC3\xBC");
     chat_request_free(&q);
     refuse("{" M HI ",\"seed\":9223372036854775808}", VLMD_FORMAT, "");
     refuse("{" M HI ",\"top_k\":2147483648}", VLMD_INVALID, "top_k");
@@ -111,11 +113,11 @@ static void test_unknown_parameters(void **state)
 static void test_depth(void **state)
 {
     (void)state;
-    assert_true(chat_json_depth_within("[[]]", 4, 2));
-    assert_false(chat_json_depth_within("[[[]]]", 6, 2));
-    assert_true(chat_json_depth_within("\"[[[\\\"[[[\"", 11, 0));
-    assert_true(chat_json_depth_within("[{}][{}][{}]", 12, 2));
-    assert_true(chat_json_depth_within("\"\\", 2, 0));
+    assert_true(params_depth_within("[[]]", 4, 2));
+    assert_false(params_depth_within("[[[]]]", 6, 2));
+    assert_true(params_depth_within("\"[[[\\\"[[[\"", 11, 0));
+    assert_true(params_depth_within("[{}][{}][{}]", 12, 2));
+    assert_true(params_depth_within("\"\\", 2, 0));
     refuse("{\"a\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
            VLMD_FORMAT, "");
 }
