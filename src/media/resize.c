@@ -204,6 +204,12 @@ static int allocate(struct resizer *r, struct vlmd_error *err)
     return 0;
 }
 
+static const struct resize_kernels *best_kernels(void)
+{
+    const struct resize_kernels *avx2 = resize_kernels_avx2(), *neon = resize_kernels_neon();
+    return avx2 ? avx2 : neon ? neon : &resize_kernels_c;
+}
+
 struct resizer *resizer_open(int32_t in_width, int32_t in_height, int32_t width, int32_t height,
                              uint8_t *out, struct vlmd_error *err)
 {
@@ -219,7 +225,7 @@ struct resizer *resizer_open(int32_t in_width, int32_t in_height, int32_t width,
         err_no_memory(err, sizeof *r);
         return NULL;
     }
-    r->kernels = resize_kernels_avx2() ? resize_kernels_avx2() : &resize_kernels_c;
+    r->kernels = best_kernels();
     r->in_width = in_width;
     r->in_height = in_height;
     r->width = width;

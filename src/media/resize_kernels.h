@@ -50,3 +50,4 @@ static inline uint8_t resize_to_sample(int32_t sum)
 extern const struct resize_kernels resize_kernels_c;
 /* NULL where the compiler's target or this processor has none. */
 const struct resize_kernels *resize_kernels_avx2(void);
+const struct resize_kernels *resize_kernels_neon(void);

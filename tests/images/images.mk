@@ -16,6 +16,16 @@ $(B)/image_files: tests/images/image_files.c $(call archives_of,media)
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $< -o $@ $(ALL_LDFLAGS) $(call link_group,$(call archives_of,media)) $(call libs_of,media)
 
+# The inner loops of resizing against plain C: part of make kernels and make kernels-neon.
+RESIZE_SOURCES := tests/images/resize_kernels.c $(wildcard src/media/*resize.c) src/base/err.c src/base/utf8.c
+$(B)/resize_kernels: tests/images/resize_kernels.c $(call archives_of,media)
+	@mkdir -p $(@D)
+	$(call say,LD $@)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $< -o $@ $(ALL_LDFLAGS) $(call link_group,$(call archives_of,media)) $(call libs_of,media)
+$(B)/resize_kernels-neon: $(RESIZE_SOURCES) src/media/resize_kernels.h
+	@mkdir -p $(@D)
+	$(NEON_CC) $(STD) $(WARN) -O2 -g -ffp-contract=off -static -Iinclude -Isrc $(RESIZE_SOURCES) -o $@ -lm
+
 .PHONY: image-mutants image-bundle image-corpora image-variants
 image-variants: $(B)/image_files
 	$(PYTHON) tests/images/variants.py $(B)/image_files

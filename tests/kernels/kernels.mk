@@ -8,8 +8,9 @@ $(B)/kernels: $(KERNELS_SOURCES) tests/kernels/check.h $(call archives_of,backen
 	$(CC) $(ALL_CFLAGS) -Itests $(KERNELS_SOURCES) -o $@ $(ALL_LDFLAGS) -Wl,--start-group $(call archives_of,backend/cpu) -Wl,--end-group $(call libs_of,backend/cpu) -lm
 
 .PHONY: kernels kernels-neon
-kernels: $(B)/kernels
+kernels: $(B)/kernels $(B)/resize_kernels
 	$(B)/kernels $(KERNELS_ARGS)
+	$(B)/resize_kernels
 
 NEON_CC ?= aarch64-linux-gnu-gcc
 NEON_RUN ?= qemu-aarch64
@@ -21,7 +22,8 @@ $(B)/kernels-neon: $(NEON_SOURCES) $(wildcard src/backend/cpu/*.h) tests/kernels
 
 kernels-neon:
 	@if command -v $(NEON_CC) >/dev/null && command -v $(NEON_RUN) >/dev/null; then \
-	    $(MAKE) $(B)/kernels-neon && $(NEON_RUN) $(B)/kernels-neon $(KERNELS_ARGS); \
+	    $(MAKE) $(B)/kernels-neon $(B)/resize_kernels-neon && $(NEON_RUN) $(B)/kernels-neon $(KERNELS_ARGS) && \
+	    $(NEON_RUN) $(B)/resize_kernels-neon; \
 	else \
 	    echo "SKIPPED kernels-neon: $(NEON_CC) or $(NEON_RUN) is missing (Debian: gcc-aarch64-linux-gnu qemu-user)"; \
 	fi

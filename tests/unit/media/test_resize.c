@@ -1,12 +1,11 @@
 /* Resizing by its properties and at hostile sizes. That it equals Pillow's is shown by
- * test_pixels.c. */
+ * test_pixels.c; that all instruction sets give the same, by tests/images/resize_kernels.c. */
 #include "unit.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "media/resize.h"
-#include "media/resize_kernels.h"
 
 static struct picture plain(int32_t width, int32_t height, uint8_t value)
 {
@@ -104,40 +103,6 @@ static void test_refusals(void **state)
     picture_free(&picture);
 }
 
-/* Every instruction set against plain C, on the weights of real sizes and on rows of noise. */
-static void test_kernels_agree(void **state)
-{
-    (void)state;
-    enum {
-        IN = 700,
-        ROOM = IN * 3 + RESIZE_PADDING
-    };
-    const struct resize_kernels *fast = resize_kernels_avx2();
-    if (!fast)
-        skip();
-    static const int32_t sizes[] = {1, 2, 3, 5, 28, 196, 350, 699, 701, 1400};
-    static uint8_t noise[40][ROOM], a[ROOM * 2], b[ROOM * 2];
-    uint32_t seed = 1;
-    for (size_t i = 0; i < sizeof noise; i++)
-        noise[i / ROOM][i % ROOM] = (uint8_t)((seed = seed * 1664525 + 1013904223) >> 24);
-    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
-        struct resize_weights w;
-        assert_int_equal(resize_weights_make(&w, IN, sizes[k], NULL), 0);
-        resize_kernels_c.across(noise[0], &w, sizes[k], a);
-        fast->across(noise[0], &w, sizes[k], b);
-        assert_memory_equal(a, b, (size_t)sizes[k] * 3);
-        const uint8_t *rows[IN];
-        for (size_t j = 0; j < IN; j++)
-            rows[j] = noise[j % 40];
-        for (int32_t i = 0; i < sizes[k]; i += 1 + sizes[k] / 7) {
-            resize_kernels_c.down(rows, &w, i, 3 * (IN - i % 7), a);
-            fast->down(rows, &w, i, 3 * (IN - i % 7), b);
-            assert_memory_equal(a, b, 3 * (size_t)(IN - i % 7));
-        }
-        resize_weights_free(&w);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,7 +111,6 @@ int main(void)
         cmocka_unit_test(test_same_size_is_a_copy),
         cmocka_unit_test(test_overshoot_is_clipped),
         cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_kernels_agree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
