@@ -199,7 +199,7 @@ static int load(struct vit_qwen2_5 *vit, const struct checkpoint *cp, const char
 {
     const struct vision_config *c = vit->config;
     int32_t merged = c->merge_size * c->merge_size * c->hidden_size;
-    struct weights ws = {.cp = cp, .be = vit->be, .prefix = prefix, .err = err};
+    struct weights ws = {.cp = cp, .be = vit->be, .prefix = prefix, .err = err, .many_rows = true};
     load_patch_embed(&ws, vit);
     for (int32_t i = 0; i < c->depth; i++)
         load_block(&ws, c, &vit->blocks[i], i);

@@ -55,6 +55,7 @@ void weights_matrix(struct weights *ws, struct weight *w, int32_t rows, int32_t 
     va_end(args);
     if (found == 0)
         found = checkpoint_matrix(ws->cp, full, rows, cols, &source, ws->err);
+    source.many_rows = ws->many_rows;
     take(ws, w, found, &source);
 }
 

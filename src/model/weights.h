@@ -10,6 +10,7 @@ struct weights {
     struct backend *be;
     const char *prefix; /* put before every name */
     struct vlmd_error *err;
+    bool many_rows; /* of all matrices that are loaded (weight_source.many_rows) */
     bool failed;
 };
 

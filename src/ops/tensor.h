@@ -55,6 +55,9 @@ struct weight_source {
     const void *scales, *biases;
     bool mapped; /* these are pages of files, read-only: who has copied them may give them back */
     bool lookup; /* only embed reads it */
+    /* The model multiplies it with whole pictures only, never with a row or a batch of strangers'
+     * rows: a backend may choose arithmetic that pays with many rows. */
+    bool many_rows;
 };
 
 /* A parameter that a backend has taken over (ops->weight_load). */

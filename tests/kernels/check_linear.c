@@ -221,14 +221,51 @@ void check_linear(struct check *c)
     check_affine_linear(c);
 }
 
+/* Dense weights that are made integers as well: bf16 of layers that always meet many rows. */
+static struct test_weight many_rows_weight(struct check *c, int32_t rows, int32_t cols)
+{
+    struct test_weight w = dense_weight(c, WEIGHT_BF16, rows, cols);
+    w.source.many_rows = true;
+    return w;
+}
+
+/* Runs of weights that are zero, almost zero, and single ones that are far beyond the others. */
+static void disturb_weights(struct check *c, const struct weight_source *s)
+{
+    static const uint16_t values[] = {0, 0x8000, 0x1234, 0x2000, 0x5015, 0xc955}; /* bf16 */
+    for (int32_t k = 0; k < 4; k++) {
+        int32_t n = s->rows * s->cols, first = random_below(c, n), i = random_below(c, 6);
+        int32_t run = i < 4 ? random_below(c, 200) : 1;
+        for (int32_t at = first; at < n && at < first + run; at++)
+            memcpy((unsigned char *)s->data + 2 * (size_t)at, &values[i], sizeof *values);
+    }
+}
+
+/* Not of one row: that is a vector, and float32. */
+static void check_dense_integers(struct check *c)
+{
+    static const int32_t shapes[][2] = {{2, 1},   {3, 5},    {16, 64},  {17, 63},  {5, 257},
+                                        {33, 80}, {19, 512}, {40, 255}, {2, 1025}, {130, 1176}};
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        check_weight(c, many_rows_weight(c, shapes[s][0], shapes[s][1]), true);
+        struct test_weight odd = many_rows_weight(c, shapes[s][0], shapes[s][1]);
+        disturb_weights(c, &odd.source);
+        check_weight(c, odd, true);
+    }
+    check_weight(c, many_rows_weight(c, 3, 70), true);
+}
+
 void check_integers(struct check *c)
 {
     if (c->bench) {
         time_affine(c);
+        time_linear(c, many_rows_weight(c, 2048, 2048), 96);
+        time_linear(c, many_rows_weight(c, 2048, 2048), 480);
         return;
     }
     check_affine_linear(c);
     check_embed(c);
+    check_dense_integers(c);
     check_not_finite(c, NAN);
     check_not_finite(c, -INFINITY);
 }

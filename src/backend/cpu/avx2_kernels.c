@@ -5,6 +5,7 @@
 #include "backend/cpu/simd_integer.h"
 #include "backend/cpu/simd_linear.h"
 #include "backend/cpu/simd_rows.h"
+#include "backend/cpu/simd_tiles.h"
 
 bool kernels_avx2(struct cpu_kernels *k)
 {
@@ -16,6 +17,9 @@ bool kernels_avx2(struct cpu_kernels *k)
     k->integer_prepare = simd_integer_prepare;
     k->reads_blocks = true;
     k->integer_rows = simd_integer_rows;
+    k->tile_tokens = TILES_WIDTH;
+    k->tiles_prepare = simd_tiles_prepare;
+    k->tiles_rows = simd_tiles_rows;
     k->rms_norm = simd_rms_norm;
     k->add = simd_add;
     k->silu_mul = simd_silu_mul;

@@ -3,6 +3,8 @@
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) &&                      \
     defined(__AVX512VNNI__)
 #include "backend/cpu/simd_integer.h"
+#include "backend/cpu/simd_linear.h"
+#include "backend/cpu/simd_tiles.h"
 
 bool kernels_avx512(struct cpu_kernels *k)
 {
@@ -13,6 +15,9 @@ bool kernels_avx512(struct cpu_kernels *k)
     k->linear_rows = simd_linear_rows;
     k->integer_prepare = simd_integer_prepare;
     k->integer_rows = simd_integer_rows;
+    k->tile_tokens = TILES_WIDTH;
+    k->tiles_prepare = simd_tiles_prepare;
+    k->tiles_rows = simd_tiles_rows;
     return true;
 }
 #else

@@ -13,9 +13,10 @@ struct cpu_backend {
     bool integer; /* activations of affine layers are made integers */
     struct threads *threads;
     float *scratch; /* KERNEL_SCRATCH floats for each thread */
-    /* LINEAR_TOKENS prepared rows of x, for the widest weight that was loaded. */
+    /* LINEAR_TOKENS prepared rows of x, or TILES_TOKENS in tiles, for the widest weight that was
+     * loaded. */
     float *prepared;
-    size_t prepared_floats;
+    size_t prepared_bytes;
 };
 
 static inline struct cpu_backend *cpu_backend_of(struct backend *be)

@@ -17,7 +17,7 @@ enum {
     KERNEL_SCRATCH = 24 * 1024, /* floats of scratch that each thread has, 64-byte aligned */
 };
 
-/* y = x w^T + bias for at most LINEAR_TOKENS rows of x. */
+/* y = x w^T + bias for at most LINEAR_TOKENS rows of x, TILES_TOKENS of them in tiles. */
 struct linear_job {
     struct weight_source w;
     /* The same weights repacked (integer.h), or NULL; then w.data, scales and biases are slow to
@@ -67,6 +67,11 @@ struct cpu_kernels {
     void (*integer_prepare)(const struct linear_job *job, int32_t token);
     bool reads_blocks; /* integer_rows wants weights repacked where they can be */
     void (*integer_rows)(const struct linear_job *job, int32_t first, int32_t n, float *scratch);
+    /* The same for many tokens (tiles.h), and for dense weights: tile number `tile` of x, of at
+     * most tile_tokens tokens. */
+    int32_t tile_tokens;
+    void (*tiles_prepare)(const struct linear_job *job, int32_t tile);
+    void (*tiles_rows)(const struct linear_job *job, int32_t first, int32_t n, float *scratch);
     void (*embed_row)(float *y, const struct weight_source *table, int32_t row);
     void (*rms_norm)(float *y, const float *x, const float *w, int32_t n, float eps);
     void (*add)(float *x, const float *y, int32_t n);

@@ -1,9 +1,10 @@
 /* Linear layers: splits x into blocks of tokens and the weights into runs of rows. */
 #include "backend/cpu/backend.h"
+#include "backend/cpu/tiles.h"
 
 enum {
     LEAST_ROWS = 16,    /* of weights in a chunk */
-    PREPARE_TOKENS = 4, /* rows of x prepared in a chunk */
+    PREPARE_TOKENS = 4, /* rows of x, or tiles of them, prepared in a chunk */
     /* With few tokens the work is to read the weights: long chunks, since what is prefetched beyond
      * a chunk's end is wasted, and its beginning comes late. */
     FEW_TOKENS = 8,
@@ -13,11 +14,20 @@ enum {
     CHUNKS_PER_THREAD = 8,
 };
 
+/* What a layer does with its x and its rows. */
+struct linear_way {
+    void (*prepare)(const struct linear_job *job, int32_t n);
+    void (*rows)(const struct linear_job *job, int32_t first, int32_t n, float *scratch);
+    int32_t most_tokens;
+    int32_t tile_tokens; /* 0: prepare is for a token, not for a tile of so many */
+};
+
 struct linear_loop {
     const struct cpu_backend *cpu;
     struct linear_job job;
+    struct linear_way way;
     int32_t rows_per_chunk;
-    bool integer;
+    int32_t n_prepared; /* tokens or tiles */
 };
 
 static int32_t min_of(int32_t a, int32_t b)
@@ -25,15 +35,36 @@ static int32_t min_of(int32_t a, int32_t b)
     return a < b ? a : b;
 }
 
+/* Dense weights must take the same way for any number of tokens, since they differ in bits;
+ * quantized ones need not. */
+static struct linear_way way_of(const struct cpu_backend *cpu, const struct linear_job *job,
+                                int32_t tokens)
+{
+    const struct cpu_kernels *k = &cpu->kernels;
+    if (!cpu->integer || !tiles_are_for(&job->w))
+        return (struct linear_way){k->linear_prepare, k->linear_rows, LINEAR_TOKENS, 0};
+    if (!job->blocks || tokens > FEW_TOKENS)
+        return (struct linear_way){k->tiles_prepare, k->tiles_rows, TILES_TOKENS, k->tile_tokens};
+    return (struct linear_way){k->integer_prepare, k->integer_rows, LINEAR_TOKENS, 0};
+}
+
+/* Tokens at a time: all runs equally long, in whole tiles. */
+static int32_t tokens_per_run(const struct linear_way *way, int32_t tokens)
+{
+    if (way->tile_tokens == 0 || tokens <= way->most_tokens)
+        return way->most_tokens;
+    int32_t runs = (tokens - 1) / way->most_tokens + 1, tiles = way->tile_tokens;
+    return ((tokens - 1) / runs / tiles + 1) * tiles;
+}
+
 static void prepare_chunk(void *context, int32_t chunk, int32_t thread)
 {
     (void)thread;
     const struct linear_loop *loop = context;
     int32_t first = chunk * PREPARE_TOKENS;
-    int32_t end = min_of(first + PREPARE_TOKENS, loop->job.x.rows);
-    const struct cpu_kernels *kernels = &loop->cpu->kernels;
-    for (int32_t t = first; t < end; t++)
-        (loop->integer ? kernels->integer_prepare : kernels->linear_prepare)(&loop->job, t);
+    int32_t end = min_of(first + PREPARE_TOKENS, loop->n_prepared);
+    for (int32_t i = first; i < end; i++)
+        loop->way.prepare(&loop->job, i);
 }
 
 static void rows_chunk(void *context, int32_t chunk, int32_t thread)
@@ -41,9 +72,7 @@ static void rows_chunk(void *context, int32_t chunk, int32_t thread)
     const struct linear_loop *loop = context;
     int32_t first = chunk * loop->rows_per_chunk;
     int32_t n = min_of(loop->rows_per_chunk, loop->job.w.rows - first);
-    const struct cpu_kernels *kernels = &loop->cpu->kernels;
-    (loop->integer ? kernels->integer_rows : kernels->linear_rows)(&loop->job, first, n,
-                                                                   cpu_scratch(loop->cpu, thread));
+    loop->way.rows(&loop->job, first, n, cpu_scratch(loop->cpu, thread));
 }
 
 static int32_t rows_per_chunk(int32_t rows, int32_t tokens, int threads)
@@ -71,14 +100,16 @@ void cpu_linear(struct backend *be, struct tensor y, struct tensor x, const stru
                 .blocks = cpu_weight_blocks(w),
                 .bias = bias ? bias->prepared : NULL,
                 .prepared = cpu->prepared},
-        .integer = cpu->integer && w->source.type == WEIGHT_AFFINE,
         .rows_per_chunk = rows_per_chunk(w->source.rows, x.rows, threads_count(cpu->threads)),
     };
-    for (int32_t first = 0; first < x.rows; first += LINEAR_TOKENS) {
-        int32_t n = min_of(LINEAR_TOKENS, x.rows - first);
+    loop.way = way_of(cpu, &loop.job, x.rows);
+    int32_t run = tokens_per_run(&loop.way, x.rows);
+    for (int32_t first = 0; first < x.rows; first += run) {
+        int32_t n = min_of(run, x.rows - first), tiles = loop.way.tile_tokens;
         loop.job.x = tensor_rows(x, first, n);
         loop.job.y = tensor_rows(y, first, n);
-        threads_run(cpu->threads, prepare_chunk, &loop, chunks_of(n, PREPARE_TOKENS));
+        loop.n_prepared = tiles > 0 ? chunks_of(n, tiles_width(n, tiles)) : n;
+        threads_run(cpu->threads, prepare_chunk, &loop, chunks_of(loop.n_prepared, PREPARE_TOKENS));
         threads_run(cpu->threads, rows_chunk, &loop,
                     chunks_of(loop.job.w.rows, loop.rows_per_chunk));
     }

@@ -12,7 +12,7 @@
 #ifdef __clang__
 #define SIMD_UNROLL _Pragma("clang loop unroll(full)")
 #else
-#define SIMD_UNROLL _Pragma("GCC unroll 8")
+#define SIMD_UNROLL _Pragma("GCC unroll 16")
 #endif
 
 #if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)

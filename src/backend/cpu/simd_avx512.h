@@ -7,12 +7,18 @@ typedef __m512 line_floats;
 
 enum {
     LINE_TOKENS = 8,
-    LINE_CHAINS = 4, /* a multiplication takes four or five cycles, and one begins in each */
+    TILES_WIDTH = 12, /* more would be more registers than gcc fills without spilling */
+    LINE_CHAINS = 4,  /* a multiplication takes four or five cycles, and one begins in each */
 };
 
 SIMD_INLINE line line_load(const void *p)
 {
     return _mm512_loadu_si512(p);
+}
+
+SIMD_INLINE void line_store(void *p, line v)
+{
+    _mm512_storeu_si512(p, v);
 }
 
 SIMD_INLINE line line_and(line a, uint32_t mask)
@@ -71,6 +77,11 @@ SIMD_INLINE line_floats line_floats_load(const float *p)
 SIMD_INLINE void line_floats_store(float *p, line_floats v)
 {
     _mm512_storeu_ps(p, v);
+}
+
+SIMD_INLINE line_floats line_floats_add(line_floats a, line_floats b)
+{
+    return _mm512_add_ps(a, b);
 }
 
 SIMD_INLINE line_floats line_floats_mul(line_floats a, line_floats b)

@@ -1,6 +1,5 @@
 /* Linear layers with integer activations (integer.h) from weights as they lie in files, of any
- * width: sixteen rows and some columns become lines of 16-bit pairs, the order in which x lies, and
- * those are multiplied with all tokens. Included after simd_linear.h. */
+ * width: sixteen rows and some columns become lines of 16-bit pairs, the order in which x lies. */
 #pragma once
 
 #include "backend/cpu/integer.h"
@@ -8,20 +7,16 @@
 #include "backend/cpu/simd_lines.h"
 
 enum {
-    INTEGER_PANEL_UNITS = 8,                        /* 512 columns: 16 KiB of lines */
+    INTEGER_PANEL_UNITS = 4,                        /* 256 columns: 8 KiB of lines */
     INTEGER_UNIT_LINES = 32,                        /* of 16-bit pairs */
     INTEGER_PANEL_GROUPS = 2 * INTEGER_PANEL_UNITS, /* at most */
 };
 
-/* How scratch is used. */
 struct integer_panel {
     uint32_t lines[INTEGER_PANEL_UNITS * INTEGER_UNIT_LINES][INTEGER_BLOCK];
     float scales[INTEGER_PANEL_GROUPS][INTEGER_BLOCK];
     float biases[INTEGER_PANEL_GROUPS][INTEGER_BLOCK];
-    float y[LINEAR_TOKENS][INTEGER_BLOCK];
 };
-_Static_assert(sizeof(struct integer_panel) <= KERNEL_SCRATCH * sizeof(float),
-               "too little scratch");
 
 /* Columns of a row that a panel holds. */
 struct integer_run {
@@ -122,78 +117,4 @@ static void integer_fill(struct integer_panel *panel, const struct weight_source
     int32_t group = run.first / w->group, n_groups = run.n / w->group;
     integer_fill_groups(panel->scales, w, w->scales, row, n_rows, group, n_groups);
     integer_fill_groups(panel->biases, w, w->biases, row, n_rows, group, n_groups);
-}
-
-/* Adds the panel's columns to y of n_tokens tokens. */
-SIMD_INLINE void integer_panel_tile(struct integer_panel *panel, const struct linear_job *job,
-                                    struct integer_run run, int32_t token, int n_tokens)
-{
-    struct integer_row x[4];
-    line_floats y[4];
-    SIMD_UNROLL
-    for (int t = 0; t < n_tokens; t++) {
-        x[t] = integer_row(job, token + t);
-        y[t] = line_floats_load(panel->y[token + t]);
-    }
-    int32_t part = integer_part(&job->w);
-    for (int32_t c = 0; c < run.n; c += part) {
-        line_sums sums[4];
-        SIMD_UNROLL
-        for (int t = 0; t < n_tokens; t++)
-            sums[t] = line_sums_zero();
-        for (int32_t pair = c / 2; pair < (c + part) / 2; pair++) {
-            line q = line_load(panel->lines[pair]);
-            SIMD_UNROLL
-            for (int t = 0; t < n_tokens; t++)
-                sums[t] = line_multiply(q, x[t].x + run.first + 2 * pair, sums[t]);
-        }
-        int32_t group = c / job->w.group, first = run.first / job->w.group;
-        bool ends = (c + part) % job->w.group == 0;
-        SIMD_UNROLL
-        for (int t = 0; t < n_tokens; t++) {
-            line_floats scale =
-                line_floats_mul(line_floats_load(panel->scales[group]),
-                                line_floats_set1(x[t].scales[(run.first + c) / INTEGER_UNIT]));
-            y[t] = line_floats_fma(line_from_sums(sums[t]), scale, y[t]);
-            if (ends)
-                y[t] = line_floats_fma(line_floats_load(panel->biases[group]),
-                                       line_floats_set1(x[t].sums[first + group]), y[t]);
-        }
-    }
-    SIMD_UNROLL
-    for (int t = 0; t < n_tokens; t++)
-        line_floats_store(panel->y[token + t], y[t]);
-}
-
-static void integer_panel_multiply(struct integer_panel *panel, const struct linear_job *job,
-                                   struct integer_run run)
-{
-    int32_t t = 0;
-    for (; t + 4 <= job->x.rows; t += 4)
-        integer_panel_tile(panel, job, run, t, 4);
-    for (; t < job->x.rows; t++)
-        integer_panel_tile(panel, job, run, t, 1);
-}
-
-/* y of up to sixteen rows of one token from their sums. */
-static void integer_store_y(const struct linear_job *job, int32_t row, int32_t n_rows,
-                            int32_t token, const float *sums)
-{
-    float *y = job->y.data + (size_t)token * (size_t)job->y.stride + (size_t)row;
-    for (int32_t r = 0; r < n_rows; r++)
-        y[r] = sums[r] + (job->bias ? job->bias[row + r] : 0.0f);
-}
-
-static void integer_panel_rows(const struct linear_job *job, struct integer_panel *panel,
-                               int32_t row, int32_t n_rows)
-{
-    memset(panel->y, 0, (size_t)job->x.rows * sizeof panel->y[0]);
-    const int32_t most = INTEGER_PANEL_UNITS * INTEGER_UNIT;
-    for (int32_t c = 0; c < job->w.cols; c += most) {
-        struct integer_run run = {c, job->w.cols - c < most ? job->w.cols - c : most};
-        integer_fill(panel, &job->w, row, n_rows, run);
-        integer_panel_multiply(panel, job, run);
-    }
-    for (int32_t t = 0; t < job->x.rows; t++)
-        integer_store_y(job, row, n_rows, t, panel->y[t]);
 }

@@ -29,17 +29,12 @@ SIMD_INLINE int32_t integer_lanes(v8u v)
     return sum;
 }
 
-/* 64 floats become 64 integers; sums[h] of half h. Returns the scale. */
-SIMD_INLINE float integer_prepare_unit(int16_t *to, int32_t sums[2], const float *from)
+/* The 64 floats times factor become 64 integers; sums[h] of half h. */
+SIMD_INLINE void integer_round_unit(int16_t *to, int32_t sums[2], v8 octets[8], float factor)
 {
-    v8 octets[8];
-    SIMD_UNROLL
-    for (int i = 0; i < 8; i++)
-        octets[i] = v8_load(from + 8 * i);
-    float factor, scale = integer_scale(integer_greatest(octets), &factor);
     v8u totals[2] = {v8u_set1(0), v8u_set1(0)};
     if (!(factor > 0.0f)) /* NaN times 0 is no 0 */
-        memset(octets, 0, sizeof octets);
+        memset(octets, 0, 8 * sizeof *octets);
     SIMD_UNROLL
     for (int i = 0; i < 8; i++) {
         v8u rounded = v8_to_int(v8_mul(octets[i], v8_set1(factor)));
@@ -48,6 +43,17 @@ SIMD_INLINE float integer_prepare_unit(int16_t *to, int32_t sums[2], const float
     }
     sums[0] = integer_lanes(totals[0]);
     sums[1] = integer_lanes(totals[1]);
+}
+
+/* 64 floats become 64 integers; sums[h] of half h. Returns the scale. */
+SIMD_INLINE float integer_prepare_unit(int16_t *to, int32_t sums[2], const float *from)
+{
+    v8 octets[8];
+    SIMD_UNROLL
+    for (int i = 0; i < 8; i++)
+        octets[i] = v8_load(from + 8 * i);
+    float factor, scale = integer_scale(integer_greatest(octets), &factor);
+    integer_round_unit(to, sums, octets, factor);
     return scale;
 }
 

@@ -13,6 +13,11 @@
 enum {
     LINE_TOKENS = 4, /* for whose sums there are registers */
     LINE_CHAINS = 1, /* of multiplications that it takes to keep the processor busy */
+#ifdef __ARM_NEON
+    TILES_WIDTH = 3, /* the same, with a line of both halves at a time */
+#else
+    TILES_WIDTH = 6,
+#endif
 };
 
 typedef struct {
@@ -31,6 +36,13 @@ SIMD_INLINE line line_load(const void *p)
 {
     const unsigned char *bytes = p;
     return (line){{v8u_load(bytes), v8u_load(bytes + 32)}};
+}
+
+SIMD_INLINE void line_store(void *p, line v)
+{
+    unsigned char *bytes = p;
+    v8u_store(bytes, v.half[0]);
+    v8u_store(bytes + 32, v.half[1]);
 }
 
 SIMD_INLINE line line_and(line a, uint32_t mask)
@@ -73,6 +85,11 @@ SIMD_INLINE line_floats line_from_sums(line_sums sums)
     return (line_floats){{v8_from_sums(sums.half[0]), v8_from_sums(sums.half[1])}};
 }
 
+SIMD_INLINE line_floats line_floats_add(line_floats a, line_floats b)
+{
+    return (line_floats){{v8_add(a.half[0], b.half[0]), v8_add(a.half[1], b.half[1])}};
+}
+
 SIMD_INLINE line_floats line_floats_set1(float x)
 {
     return (line_floats){{v8_set1(x), v8_set1(x)}};
@@ -101,12 +118,6 @@ SIMD_INLINE line_floats line_floats_fma(line_floats a, line_floats b, line_float
         {v8_fma(a.half[0], b.half[0], c.half[0]), v8_fma(a.half[1], b.half[1], c.half[1])}};
 }
 
-SIMD_INLINE line_floats line_floats_add(line_floats a, line_floats b)
-{
-    return (line_floats){{v8_add(a.half[0], b.half[0]), v8_add(a.half[1], b.half[1])}};
-}
-
-/* Sixteen numbers as they lie in files. */
 SIMD_INLINE line_floats line_load_bf16(const unsigned char *p)
 {
     return (line_floats){{v8_load_bf16(p), v8_load_bf16(p + 16)}};

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "backend/cpu/backend.h"
-#include "backend/cpu/integer.h"
+#include "backend/cpu/tiles.h"
 #include "base/checked.h"
 
 static bool is_dense(enum weight_type type)
@@ -46,17 +46,19 @@ static int check(const struct weight_source *s, struct vlmd_error *err)
 /* Room for what linear makes of x; made here because ops cannot fail. */
 static int reserve_prepared(struct cpu_backend *cpu, int32_t cols, struct vlmd_error *err)
 {
-    size_t floats = linear_prepared_floats(cols), bytes;
-    if (floats <= cpu->prepared_floats)
-        return 0;
-    if (!checked_mul3(floats, LINEAR_TOKENS, sizeof(float), &bytes))
+    size_t floats, in_tiles, bytes;
+    if (!checked_mul(linear_prepared_floats(cols), LINEAR_TOKENS, &floats) ||
+        !checked_mul(tiles_prepared_floats(cols), TILES_TOKENS, &in_tiles) ||
+        !checked_mul(in_tiles > floats ? in_tiles : floats, sizeof(float), &bytes))
         return err_set(err, VLMD_TOO_LARGE, "cols", "%d columns are too many", cols);
+    if (bytes <= cpu->prepared_bytes)
+        return 0;
     float *prepared = aligned_alloc(64, bytes);
     if (!prepared)
         return err_no_memory(err, bytes);
     free(cpu->prepared);
     cpu->prepared = prepared;
-    cpu->prepared_floats = floats;
+    cpu->prepared_bytes = bytes;
     return 0;
 }
 

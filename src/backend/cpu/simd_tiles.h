@@ -1,0 +1,289 @@
+/* Integer layers for many tokens (tiles.h): panels of 16 rows and 256 columns of weights, as lines
+ * of pairs, times tiles of as many tokens as registers hold sums of. */
+#pragma once
+
+#include "backend/cpu/simd_integer_panel.h"
+#include "backend/cpu/simd_integer_x.h"
+#include "backend/cpu/simd_lines.h"
+#include "backend/cpu/simd_tiles_dense.h"
+#include "backend/cpu/tiles.h"
+
+enum {
+    TILES_PANELS = 2, /* that meet a tile of x while it is in the first-level cache */
+};
+
+/* How scratch is used. */
+struct tiles {
+    struct integer_panel panels[TILES_PANELS];
+    float y[TILES_PANELS][TILES_TOKENS][INTEGER_BLOCK];
+};
+_Static_assert(sizeof(struct tiles) <= KERNEL_SCRATCH * sizeof(float), "too little scratch");
+
+/* ---- x */
+
+/* One unit of a token, `at` being its place in the unit's tile. */
+struct tiles_x {
+    int32_t *unit;
+    int32_t width, at;
+};
+
+static void tiles_store_x(struct tiles_x to, const int16_t *x, float scale, const float sums[2])
+{
+    int32_t words[TILES_UNIT_WORDS];
+    memcpy(words, x, INTEGER_UNIT * sizeof *x);
+    memcpy(words + TILES_PAIRS, &scale, sizeof scale);
+    memcpy(words + TILES_PAIRS + 1, sums, 2 * sizeof *sums);
+    for (int32_t i = 0; i < TILES_UNIT_WORDS; i++)
+        to.unit[i * to.width + to.at] = words[i];
+}
+
+/* `sum`: of the group so far, where groups are longer than a unit. */
+static void tiles_prepare_unit(const struct linear_job *job, struct tiles_x to, const float *from,
+                               int32_t u, float *sum)
+{
+    int16_t x[INTEGER_UNIT];
+    int32_t sums[2];
+    if (job->w.type != WEIGHT_AFFINE) {
+        float scale = tiles_dense_x(x, from);
+        tiles_store_x(to, x, scale, (float[2]){0.0f, 0.0f});
+        return;
+    }
+    float scale = integer_prepare_unit(x, sums, from);
+    if (job->w.group < INTEGER_UNIT) {
+        tiles_store_x(to, x, scale, (float[2]){scale * (float)sums[0], scale * (float)sums[1]});
+        return;
+    }
+    bool begins = u * INTEGER_UNIT % job->w.group == 0;
+    *sum = (begins ? 0.0f : *sum) + scale * (float)(sums[0] + sums[1]);
+    tiles_store_x(to, x, scale, (float[2]){*sum, 0.0f});
+}
+
+static void tiles_prepare_token(const struct linear_job *job, int32_t token, int32_t width)
+{
+    const float *x = job->x.data + (size_t)token * (size_t)job->x.stride;
+    int32_t cols = job->w.cols;
+    float sum = 0.0f;
+    for (int32_t u = 0; u < integer_units(cols); u++) {
+        float padded[INTEGER_UNIT] = {0};
+        const float *from = x + (size_t)u * INTEGER_UNIT;
+        if ((u + 1) * INTEGER_UNIT > cols) {
+            memcpy(padded, from, (size_t)(cols - u * INTEGER_UNIT) * sizeof *from);
+            from = padded;
+        }
+        struct tiles_x to = {tiles_unit(job, width, token / width, u), width, token % width};
+        tiles_prepare_unit(job, to, from, u, &sum);
+    }
+}
+
+static void simd_tiles_prepare(const struct linear_job *job, int32_t tile)
+{
+    int32_t width = tiles_width(job->x.rows, TILES_WIDTH);
+    int32_t left = job->x.rows - tile * width, n = left < width ? left : width;
+    if (n < width)
+        memset(tiles_unit(job, width, tile, 0), 0,
+               (size_t)width * tiles_prepared_floats(job->w.cols) * sizeof(float));
+    for (int32_t t = 0; t < n; t++)
+        tiles_prepare_token(job, tile * width + t, width);
+}
+
+/* ---- y */
+
+/* Some columns of a panel and the tile that they meet. */
+struct tiles_part {
+    const uint32_t (*lines)[INTEGER_BLOCK];
+    const int32_t *x;
+    const float *scales, *biases; /* of the 16 rows; biases NULL where no group ends */
+    const float *x_scales, *x_sums;
+    int32_t n_lines;
+};
+
+SIMD_INLINE void tiles_add_part(float (*y)[INTEGER_BLOCK], const struct tiles_part *part,
+                                int n_tokens)
+{
+    line_sums sums[TILES_WIDTH];
+    const int32_t *x = part->x;
+    SIMD_UNROLL
+    for (int t = 0; t < n_tokens; t++)
+        sums[t] = line_sums_zero();
+    for (int32_t i = 0; i < part->n_lines; i++, x += n_tokens) {
+        line w = line_load(part->lines[i]);
+        SIMD_UNROLL
+        for (int t = 0; t < n_tokens; t++)
+            sums[t] = line_multiply(w, (const int16_t *)(const void *)(x + t), sums[t]);
+    }
+    /* Or gcc would hold y in registers that the sums need. */
+    __asm__ volatile("" ::: "memory");
+    line_floats scales = line_floats_load(part->scales);
+    SIMD_UNROLL
+    for (int t = 0; t < n_tokens; t++) {
+        line_floats both = line_floats_mul(scales, line_floats_set1(part->x_scales[t]));
+        line_floats_store(y[t],
+                          line_floats_fma(line_from_sums(sums[t]), both, line_floats_load(y[t])));
+    }
+    if (!part->biases)
+        return;
+    line_floats biases = line_floats_load(part->biases);
+    SIMD_UNROLL
+    for (int t = 0; t < n_tokens; t++)
+        line_floats_store(y[t], line_floats_fma(biases, line_floats_set1(part->x_sums[t]),
+                                                line_floats_load(y[t])));
+}
+
+/* Adds the panel's columns to y of a tile. part: columns whose scale is one. */
+SIMD_INLINE void tiles_multiply(const struct integer_panel *panel, const struct linear_job *job,
+                                struct integer_run run, const int32_t *x, float (*y)[INTEGER_BLOCK],
+                                int n_tokens)
+{
+    bool affine = job->w.type == WEIGHT_AFFINE;
+    int32_t n = affine ? integer_part(&job->w) : INTEGER_UNIT;
+    int32_t group = affine ? job->w.group : INTEGER_UNIT;
+    for (int32_t c = 0; c < run.n; c += n) {
+        const int32_t *unit = x + c / INTEGER_UNIT * n_tokens * TILES_UNIT_WORDS;
+        const float *scales = (const float *)(const void *)(unit + n_tokens * TILES_PAIRS);
+        int32_t half = c % INTEGER_UNIT / n;
+        struct tiles_part part = {
+            .lines = panel->lines + c / 2,
+            .x = unit + half * (n / 2) * n_tokens,
+            .scales = panel->scales[c / group],
+            .biases = affine && (c + n) % group == 0 ? panel->biases[c / group] : NULL,
+            .x_scales = scales,
+            .x_sums = scales + (1 + half) * n_tokens,
+            .n_lines = n / 2,
+        };
+        tiles_add_part(y, &part, n_tokens);
+    }
+}
+
+static void tiles_multiply_width(const struct integer_panel *panel, const struct linear_job *job,
+                                 struct integer_run run, const int32_t *x,
+                                 float (*y)[INTEGER_BLOCK], int32_t width)
+{
+    switch (width) {
+    case 1:
+        tiles_multiply(panel, job, run, x, y, 1);
+        return;
+    case 2:
+        tiles_multiply(panel, job, run, x, y, 2);
+        return;
+    case 3:
+        tiles_multiply(panel, job, run, x, y, 3);
+        return;
+    case 4:
+        tiles_multiply(panel, job, run, x, y, TILES_WIDTH < 4 ? TILES_WIDTH : 4);
+        return;
+    case 5:
+        tiles_multiply(panel, job, run, x, y, TILES_WIDTH < 5 ? TILES_WIDTH : 5);
+        return;
+    case 6:
+        tiles_multiply(panel, job, run, x, y, TILES_WIDTH < 6 ? TILES_WIDTH : 6);
+        return;
+    case 7:
+        tiles_multiply(panel, job, run, x, y, TILES_WIDTH < 7 ? TILES_WIDTH : 7);
+        return;
+    case 8:
+        tiles_multiply(panel, job, run, x, y, TILES_WIDTH < 8 ? TILES_WIDTH : 8);
+        return;
+    case 9:
+        tiles_multiply(panel, job, run, x, y, TILES_WIDTH < 9 ? TILES_WIDTH : 9);
+        return;
+    case 10:
+        tiles_multiply(panel, job, run, x, y, TILES_WIDTH < 10 ? TILES_WIDTH : 10);
+        return;
+    case 11:
+        tiles_multiply(panel, job, run, x, y, TILES_WIDTH < 11 ? TILES_WIDTH : 11);
+        return;
+    default:
+        tiles_multiply(panel, job, run, x, y, TILES_WIDTH);
+        return;
+    }
+}
+
+/* y of up to 16 rows of one token from their sums. */
+static void tiles_store_y(const struct linear_job *job, int32_t row, int32_t n_rows, int32_t token,
+                          const float *sums)
+{
+    float *y = job->y.data + (size_t)token * (size_t)job->y.stride + (size_t)row;
+    const float *bias = job->bias ? job->bias + row : NULL;
+    if (n_rows < INTEGER_BLOCK) {
+        for (int32_t r = 0; r < n_rows; r++)
+            y[r] = sums[r] + (bias ? bias[r] : 0.0f);
+        return;
+    }
+    line_floats added = bias ? line_floats_load(bias) : line_floats_set1(0.0f);
+    line_floats_store(y, line_floats_add(line_floats_load(sums), added));
+}
+
+static int32_t tiles_min(int32_t a, int32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* From repacked weights: the columns of a run, of the block that `row` begins. */
+static void tiles_fill_block(struct integer_panel *panel, const struct linear_job *job, int32_t row,
+                             struct integer_run run)
+{
+    const struct weight_source *w = &job->w;
+    int32_t group = run.first / w->group, n = (run.n + w->group - 1) / w->group;
+    const unsigned char *at = job->blocks + (size_t)(row / INTEGER_BLOCK) * integer_block_bytes(w) +
+                              (size_t)group * integer_group_bytes(w);
+    uint32_t(*lines)[INTEGER_BLOCK] = panel->lines;
+    for (int32_t g = 0; g < n; g++) {
+        size_t scales_bytes = integer_scales_bytes(w);
+        widen(panel->scales[g], at, w->scale_type, 0, INTEGER_BLOCK);
+        widen(panel->biases[g], at + scales_bytes, w->scale_type, 0, INTEGER_BLOCK);
+        at += 2 * scales_bytes;
+        for (int32_t c = 0; c < w->group; c += 8, at += INTEGER_LINE) {
+            line words = line_load(at);
+            SIMD_UNROLL
+            for (int j = 0; j < 4; j++)
+                line_store(*lines++, line_nibbles(words, j));
+        }
+    }
+}
+
+static void tiles_fill(struct tiles *s, const struct linear_job *job, int32_t row, int32_t n_rows,
+                       struct integer_run run)
+{
+    const struct weight_source *w = &job->w;
+    for (int32_t p = 0; p * INTEGER_BLOCK < n_rows; p++) {
+        int32_t first = row + p * INTEGER_BLOCK;
+        int32_t n = tiles_min(n_rows - p * INTEGER_BLOCK, INTEGER_BLOCK);
+        if (job->blocks)
+            tiles_fill_block(&s->panels[p], job, first, run);
+        else if (w->type == WEIGHT_AFFINE)
+            integer_fill(&s->panels[p], w, first, n, run);
+        else
+            tiles_fill_dense(&s->panels[p], w, first, n, run);
+    }
+}
+
+/* Rows [row, row + n_rows) of w, at most TILES_PANELS times 16, and all tokens. */
+static void tiles_panel_rows(const struct linear_job *job, struct tiles *s, int32_t row,
+                             int32_t n_rows)
+{
+    const int32_t most = INTEGER_PANEL_UNITS * INTEGER_UNIT;
+    int32_t width = tiles_width(job->x.rows, TILES_WIDTH), panels = (n_rows + 15) / INTEGER_BLOCK;
+    int32_t n_tiles = (job->x.rows + width - 1) / width;
+    for (int32_t p = 0; p < panels; p++)
+        memset(s->y[p], 0, (size_t)(n_tiles * width) * sizeof s->y[p][0]);
+    for (int32_t c = 0; c < job->w.cols; c += most) {
+        struct integer_run run = {c, tiles_min(job->w.cols - c, most)};
+        tiles_fill(s, job, row, n_rows, run);
+        for (int32_t tile = 0; tile < n_tiles; tile++)
+            for (int32_t p = 0; p < panels; p++)
+                tiles_multiply_width(&s->panels[p], job, run,
+                                     tiles_unit(job, width, tile, c / INTEGER_UNIT),
+                                     &s->y[p][tile * width], width);
+    }
+    for (int32_t t = 0; t < job->x.rows; t++)
+        for (int32_t p = 0; p < panels; p++)
+            tiles_store_y(job, row + p * INTEGER_BLOCK,
+                          tiles_min(n_rows - p * INTEGER_BLOCK, INTEGER_BLOCK), t, s->y[p][t]);
+}
+
+static void simd_tiles_rows(const struct linear_job *job, int32_t first, int32_t n, float *scratch)
+{
+    struct tiles *s = (struct tiles *)scratch;
+    for (int32_t row = first; row < first + n; row += TILES_PANELS * INTEGER_BLOCK)
+        tiles_panel_rows(job, s, row, tiles_min(first + n - row, TILES_PANELS * INTEGER_BLOCK));
+}
