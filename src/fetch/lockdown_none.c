@@ -1,4 +1,4 @@
-#ifndef __linux__
+#if !defined(__linux__) && !defined(__APPLE__)
 
 #include "fetch/lockdown.h"
 
