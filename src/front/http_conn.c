@@ -1,6 +1,5 @@
 #include "front/http_conn.h"
 
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +8,8 @@
 #include "front/http_internal.h"
 #include "front/http_response.h"
 
-#define MAX_WAITING (256u << 10) /* bytes of next requests while one is worked on */
+#define MAX_WAITING (1u << 20)   /* bytes of next requests while one is worked on */
+#define MAX_FLOOD   (80u << 20)  /* bytes that are thrown away, with more than that */
 #define MAX_LINGER  (1u << 20)   /* bytes that a refused client may still send */
 #define MAX_OWED    (256u << 10) /* bytes of answers that a client may let wait and ask for more */
 
@@ -25,6 +25,26 @@ static void charge(struct http_conn *c, size_t bytes)
     c->charged = bytes;
 }
 
+static bool over_memory(const struct http_server *s)
+{
+    return s->body_bytes > s->options.body_memory;
+}
+
+/* Takes what waits, and leaves nothing waiting. */
+static struct buf take_waiting(struct http_conn *c)
+{
+    struct buf waiting = c->waiting;
+    c->waiting = (struct buf){0};
+    c->server->body_bytes -= waiting.len;
+    return waiting;
+}
+
+static void drop_waiting(struct http_conn *c)
+{
+    struct buf waiting = take_waiting(c);
+    buf_free(&waiting);
+}
+
 static void end_request(struct http_conn *c)
 {
     charge(c, 0);
@@ -37,7 +57,7 @@ static void end_request(struct http_conn *c)
 void conn_release(struct http_conn *c)
 {
     end_request(c);
-    buf_free(&c->waiting);
+    drop_waiting(c);
     buf_free(&c->out);
 }
 
@@ -65,7 +85,7 @@ static void linger(struct http_conn *c)
 {
     c->state = CONN_LINGER;
     end_request(c);
-    buf_free(&c->waiting);
+    drop_waiting(c);
     if (c->paused)
         read_again(c);
     if (output_unsent(c) == 0)
@@ -74,7 +94,7 @@ static void linger(struct http_conn *c)
 
 void conn_all_sent(struct http_conn *c)
 {
-    if (c->state == CONN_HANDLING && !c->paused) {
+    if (c->state == CONN_HANDLING) {
         conn_set_deadline(c, DEADLINE_NONE);
     } else if (c->state == CONN_READING) {
         if (!c->reader)
@@ -96,29 +116,10 @@ static void refuse(struct http_conn *c, int status, const char *text)
     c->server->handler.on_refused(c->server->handler.context, c, status, text);
 }
 
-/* The socket says so without being read. */
-static bool peer_has_gone(const struct http_conn *c)
-{
-#ifdef TCP_INFO
-    struct tcp_info info;
-    socklen_t len = sizeof info;
-    int fd;
-    if (uv_fileno((const uv_handle_t *)&c->tcp, &fd) < 0 ||
-        getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
-        return false;
-    return info.tcpi_state == TCP_CLOSE || info.tcpi_state == TCP_CLOSE_WAIT;
-#else
-    (void)c;
-    return false;
-#endif
-}
-
 static void watch(struct http_conn *c)
 {
     if (!output_progresses(c)) {
         metrics_add(c->server->options.metrics, METRICS_LATE_READ, 1);
-        conn_close(c);
-    } else if (c->paused && peer_has_gone(c)) {
         conn_close(c);
     } else if (c->paused || output_unsent(c) > 0) {
         conn_set_deadline(c, DEADLINE_WATCH);
@@ -319,7 +320,7 @@ static bool owes_too_much(const struct http_conn *c)
 /* More of the request is to come: is there room for it? */
 static void want_more(struct http_conn *c)
 {
-    if (c->server->body_bytes <= c->server->options.body_memory)
+    if (!over_memory(c->server))
         return;
     metrics_add(c->server->options.metrics, METRICS_BODIES_REFUSED, 1);
     refuse(c, 503, "the server holds as many requests as it has memory for; try again later");
@@ -328,19 +329,42 @@ static void want_more(struct http_conn *c)
 static void work_on_request(struct http_conn *c)
 {
     c->state = CONN_HANDLING;
+    if (c->paused)
+        read_again(c);
+    if (c->state == CONN_CLOSED)
+        return;
     conn_set_deadline(c, output_unsent(c) > 0 ? DEADLINE_WATCH : DEADLINE_NONE);
     c->server->handler.on_request(c->server->handler.context, c, http_reader_request(c->reader));
 }
 
-/* Keeps the bytes of next requests. With many of them the socket is not read for a while: then the
- * client waits, and whether it is still there is asked of the system. */
+/* A client that sends so much is read on all the same, since its end would come behind it; but what
+ * it sends is lost, and this answer is the connection's last. */
+static void throw_away(struct http_conn *c, size_t len)
+{
+    drop_waiting(c);
+    c->keep_alive = false;
+    c->flooded = true;
+    c->thrown_away += len;
+    if (c->thrown_away > MAX_FLOOD)
+        conn_close(c);
+}
+
+/* Keeps the bytes of next requests. The socket is left alone when a client has answers to take
+ * before it gets others; while a request is worked on it is read, so that its end is seen. */
 static void keep_waiting(struct http_conn *c, const char *data, size_t len)
 {
+    bool working = c->state == CONN_HANDLING;
+    bool much = c->waiting.len + len > MAX_WAITING || over_memory(c->server);
+    if (c->flooded || (working && much)) {
+        throw_away(c, c->waiting.len + len);
+        return;
+    }
     if (buf_append(&c->waiting, data, len) < 0) {
         conn_close(c);
         return;
     }
-    if (c->waiting.len < MAX_WAITING && !owes_too_much(c))
+    c->server->body_bytes += len;
+    if (working)
         return;
     c->paused = true;
     uv_read_stop((uv_stream_t *)&c->tcp);
@@ -384,8 +408,7 @@ static void feed(struct http_conn *c, const char *data, size_t len)
 /* What waited is read now, and then the socket again. */
 static void feed_waiting(struct http_conn *c)
 {
-    struct buf waiting = c->waiting;
-    c->waiting = (struct buf){0};
+    struct buf waiting = take_waiting(c);
     if (waiting.len > 0)
         feed(c, waiting.data, waiting.len);
     buf_free(&waiting);

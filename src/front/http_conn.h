@@ -2,8 +2,8 @@
  * buffer bounded. What a request means is the handler's matter.
  *
  * The socket is read while a request is worked on, so that a client that goes away is noticed at
- * once. One request at a time: bytes of a next one wait; with more than 256 KiB of them the socket
- * is left alone until the answer is given. */
+ * once. One request at a time: bytes of next ones wait; with more than 1 MiB of them they are
+ * thrown away, and the answer that is worked on is the connection's last. */
 #pragma once
 
 #include <stdbool.h>
@@ -46,8 +46,8 @@ struct http_options {
     struct http_limits limits;
     struct http_deadlines deadlines;
     unsigned max_connections;
-    size_t max_unsent;       /* bytes of a stream that may wait for a slow client */
-    size_t body_memory;      /* bytes of all requests together that are read or worked on */
+    size_t max_unsent;  /* bytes of a stream that may wait for a slow client */
+    size_t body_memory; /* bytes of all requests together that are read, wait or are worked on */
     struct metrics *metrics; /* NULL: nobody counts */
 };
 

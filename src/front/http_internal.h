@@ -50,7 +50,7 @@ struct http_server {
     bool closed; /* by its owner */
     int port;
     unsigned n_conns;
-    size_t body_bytes; /* of all requests that are read or worked on */
+    size_t body_bytes; /* of all requests that are read, wait or are worked on */
     struct http_conn *conns;
     struct http_conn *unsent, *unsent_later; /* with bytes that the socket was not yet offered */
     char *read_buffer;                       /* one for all: what is read is used at once */
@@ -76,13 +76,14 @@ struct http_conn {
     struct http_reader *reader; /* NULL between requests */
     struct buf waiting;         /* bytes of next requests while one is worked on */
     size_t charged;             /* of the server's body_bytes */
-    bool paused;                /* too much waits: the socket is not read */
+    bool paused;                /* too many answers wait: the socket is not read */
+    bool flooded; /* too much came while a request was worked on: all is thrown away */
     bool advancing;
     bool keep_alive;
     bool head_only; /* the request was HEAD: no body in the answer */
     bool chunked;
     bool streaming;
-    size_t lingered;
+    size_t lingered, thrown_away;
     uint64_t started_ms;
     int status;
     char *fields; /* of the answer, beside what it says itself; NULL: none */

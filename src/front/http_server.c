@@ -4,7 +4,8 @@
 #include "base/log.h"
 #include "front/http_internal.h"
 
-#define WATCH_MS 250
+#define WATCH_MS    250
+#define KEEPALIVE_S 15 /* of silence before the system asks whether the client is still there */
 #define SEND_BUFFER                                                                                \
     (256 << 10) /* bytes that the system may hold for a client who does not read                   \
                  */
@@ -156,6 +157,7 @@ static void on_connection(uv_stream_t *listener, int status)
     } else {
         int buffer = SEND_BUFFER;
         uv_tcp_nodelay(&c->tcp, 1);
+        uv_tcp_keepalive(&c->tcp, 1, KEEPALIVE_S);
         uv_send_buffer_size((uv_handle_t *)&c->tcp, &buffer);
         conn_start(c);
     }

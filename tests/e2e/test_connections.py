@@ -146,15 +146,16 @@ def flood(connection, data):
     try:
         while sent < len(data):
             sent += connection.send(data[sent:sent + 65536])
-    except (TimeoutError, socket.timeout):
+    except (TimeoutError, socket.timeout, ConnectionError):
         pass
     return sent
 
 
-def test_a_client_that_leaves_while_its_socket_is_not_read(start):
-    """An end behind bytes that the system holds for us, and a reset behind any number of them."""
+def test_a_client_that_leaves_behind_many_bytes(start):
+    """Its end is seen whatever it sent before it."""
     server = start()
-    for size, ends in (100_000, "close"), (300_000, "close"), (300_000, "half"), (50_000_000, "reset"):
+    cases = (100_000, "close"), (300_000, "half"), (3_000_000, "close"), (50_000_000, "half"), (50_000_000, "reset")
+    for size, ends in cases:
         connection = connect(server)
         connection.sendall(post("hang"))
         eventually(lambda: server.status()["models"][0]["requests"] == 1)
@@ -169,6 +170,25 @@ def test_a_client_that_leaves_while_its_socket_is_not_read(start):
             connection.close()
         assert eventually(lambda: server.status()["models"][0]["requests"] == 0) < 1
         connection.close()
+
+
+def test_what_floods_a_running_request_is_thrown_away(start):
+    """The answer comes, and is the connection's last; what is too much even for that ends it at once."""
+    server = start()
+    before = metric(server, "process_resident_memory_bytes")
+    connection = connect(server)
+    connection.sendall(post("count 40 50"))
+    assert flood(connection, GET * 100_000) == len(GET) * 100_000
+    assert metric(server, "process_resident_memory_bytes") - before < 4_000_000
+    answer = read_all(connection, 20)
+    assert answer.count(b"HTTP/1.1 ") == 1 and b"38 39" in answer
+    connection.close()
+    connection = connect(server)
+    connection.sendall(post("hang"))
+    eventually(lambda: server.status()["models"][0]["requests"] == 1)
+    flood(connection, b" " * 100_000_000)
+    eventually(lambda: server.status()["models"][0]["requests"] == 0, 2)
+    connection.close()
 
 
 def test_a_client_that_asks_and_never_reads(start):
