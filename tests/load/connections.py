@@ -6,14 +6,18 @@
 idle      that many kept connections cost the front at most 8 KB each, and a new request is answered within 5 ms (median of 200)
 trickles  four times that many connections that send nothing, a head, a body or read an answer drop by drop are closed by their
           deadline, and the 99th percentile of other clients' times stays below twice what it was (measured in turns)
-tokens    the front's processor time for one token at so many streams, as fast as they go and at 50 tokens a second each
+tokens    the front's processor time for one token at so many streams, as fast as they go (tokens that come together go out
+          together) and at 50 tokens a second each (every token is a write of its own, whose bare cost is measured and named)
 
 Prints one line for each figure and exits with 1 when one is missed."""
 
 import argparse
 import json
+import os
 import pathlib
 import select
+import signal
+import socket
 import statistics
 import sys
 import tempfile
@@ -173,10 +177,45 @@ def stream_all(connections):
                 del by_number[number]
 
 
+def bare_writes(streams, rounds=150, pause=0.02):
+    """Processor time of one write(2) of an event's size to a loopback connection, at the pace of `tokens`: what the system takes for
+    a token whatever the front does. The reader is a process of its own."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=streams)
+    readers = [socket.create_connection(listener.getsockname()) for _ in range(streams)]
+    writers = [listener.accept()[0] for _ in range(streams)]
+    child = os.fork()
+    if child == 0:
+        poll = select.epoll()
+        for reader in readers:
+            poll.register(reader, select.EPOLLIN)
+        while True:
+            time.sleep(0.005)
+            for number, _ in poll.poll(1):
+                os.read(number, 65536)
+    event = b"x" * 220
+    for writer in writers:
+        writer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    numbers = [writer.fileno() for writer in writers]
+    spent = 0
+    for _ in range(rounds):
+        began = time.process_time()
+        for number in numbers:
+            os.write(number, event)
+        spent += time.process_time() - began
+        time.sleep(pause)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    for connection in [listener, *readers, *writers]:
+        connection.close()
+    return 1e6 * spent / (rounds * streams)
+
+
 def tokens(streams):
-    for pieces, pause, limit in ((2000, 0, 5), (300, 20, None)):
-        figures = []
+    for pieces, pause, limit in ((2000, 0, 5), (300, 20, 5)):
+        figures, floors = [], [0.0]
         for _ in range(3):
+            if pause > 0:
+                floors.append(bare_writes(streams))
             server = serve()
             order = {"model": "fake", "stream": True, "messages": [user(f"count {pieces} {pause}")]}
             before = processor_seconds(server)
@@ -185,10 +224,10 @@ def tokens(streams):
             assert server.stop() == 0
         speed = "as fast as they go" if pause == 0 else f"{1000 // pause} tokens a second each"
         what = f"the front's processor time for a token, {streams} streams, {speed}"
-        if limit:
-            report(what, min(figures), "us", limit)
-        else:
-            print(f"        {what}: {min(figures):.3g} us")
+        if pause > 0:
+            print(f"        {what}: {min(figures):.3g} us, of which {min(floors[1:]):.3g} us for one bare write(2)")
+            what += ", beyond that write"
+        report(what, min(figures) - min(floors[1:] or floors), "us", limit)
 
 
 def main():
