@@ -26,6 +26,11 @@ void log_set_level(enum log_level lowest)
     lowest_level = lowest;
 }
 
+const char *log_level_name(void)
+{
+    return level_names[lowest_level];
+}
+
 void log_set_role(const char *role)
 {
     process_role = role;

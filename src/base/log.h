@@ -23,6 +23,7 @@ enum log_format {
 };
 
 void log_set_level(enum log_level lowest);
+const char *log_level_name(void);    /* of the level that was set */
 void log_set_role(const char *role); /* a string that lives as long as the process */
 void log_set_format(enum log_format format);
 /* Writes to this file too, from now on; opens it anew each time, so that a file that was moved away

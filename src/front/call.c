@@ -157,13 +157,17 @@ static void on_model(void *context, const struct worker_info *info, const struct
 {
     struct call *c = context;
     struct vlmd_error unavailable;
+    char more[64];
     if (!err) {
         c->kind->on_model(c, info);
         return;
     }
     err_set(&unavailable, VLMD_BUSY, "model", "the model %s is not available: %s",
             c->kind->model(c), err->text);
-    call_fail(c, &unavailable);
+    const struct api_error error = errors_from(&unavailable);
+    snprintf(more, sizeof more, "Retry-After: %u\r\n",
+             workers_retry_after(c->owner->workers, (size_t)c->model));
+    refuse(c, &error, more);
 }
 
 void call_want_model(struct call *c)

@@ -20,7 +20,10 @@
 #include <mach-o/dyld.h>
 #endif
 
-#define PROGRAM_MAX 4096
+#include "base/log.h"
+
+#define PROGRAM_MAX     4096
+#define CHILD_LOG_LEVEL "VLMD_LOG_LEVEL"
 
 static int child_stderr = STDERR_FILENO;
 
@@ -29,14 +32,16 @@ void child_set_stderr(int fd)
     child_stderr = fd;
 }
 
-/* The whole environment of a child: a path that holds nothing of the user's, and the options of the
- * sanitizers, which only builds with them read. */
+/* The whole environment of a child: a path that holds nothing of the user's, the level of its log,
+ * and the options of the sanitizers, which only builds with them read. */
 static size_t make_environment(const char **out, char (*texts)[512])
 {
     static const char *const kept[] = {"ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS",
                                        "TSAN_OPTIONS"};
     size_t n = 0;
     out[n++] = "PATH=/usr/bin:/bin";
+    snprintf(*texts, sizeof *texts, CHILD_LOG_LEVEL "=%s", log_level_name());
+    out[n++] = *texts++;
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
         const char *value = getenv(kept[i]);
         if (!value || strlen(value) > 400)
@@ -91,7 +96,7 @@ static int describe_process(posix_spawnattr_t *attributes)
 static int spawn(const struct child_plan *plan, int channel, pid_t *pid)
 {
     const char *environment[8];
-    char texts[4][512];
+    char texts[5][512];
     make_environment(environment, texts);
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
@@ -134,6 +139,14 @@ int child_start(const struct child_plan *plan, struct child *out, struct vlmd_er
     kill(out->pid, SIGKILL);
     waitpid(out->pid, NULL, 0);
     return -1;
+}
+
+void child_take_log_level(void)
+{
+    const char *name = getenv(CHILD_LOG_LEVEL);
+    int level = name ? log_level_from_name(name) : -1;
+    if (level >= 0)
+        log_set_level((enum log_level)level);
 }
 
 void child_tie_to_parent(void)

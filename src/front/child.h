@@ -30,6 +30,8 @@ void child_set_stderr(int fd);
 
 /* For the child: dies with its parent, as far as the platform can. */
 void child_tie_to_parent(void);
+/* In a child: the log's level is what the parent's was when it started it. */
+void child_take_log_level(void);
 
 /* This program itself, to be run in another role. */
 const char *child_own_program(void);

@@ -348,15 +348,15 @@ static uint64_t restart_pause(struct worker *w)
 static void schedule_restart(struct worker *w)
 {
     uint64_t pause = restart_pause(w);
+    uv_timer_start(&w->restart, on_restart, pause, 0);
     if (pause > LONG_PAUSE) {
         err_set(&w->failure, VLMD_BUSY, "model",
-                "the model's process keeps dying; it is started again in %llu s",
-                (unsigned long long)(pause + 999) / 1000);
-        log_write(LOG_ERROR, "%s: %s", w->id, w->failure.text);
+                "the model's process keeps dying; it is left alone for a while");
+        log_write(LOG_ERROR, "%s: %s; it is started again in %llu s", w->id, w->failure.text,
+                  (unsigned long long)(pause + 999) / 1000);
         answer_waits(w, NULL, &w->failure);
     }
     w->restarts++;
-    uv_timer_start(&w->restart, on_restart, pause, 0);
 }
 
 static void on_ended(void *context, const char *how)
@@ -631,6 +631,17 @@ static bool still_fails(const struct worker *w)
 {
     return w->state == WORKER_FAILED && w->failed_ms > 0 &&
            uv_now(w->owner->loop) - w->failed_ms < RESTART_MS;
+}
+
+unsigned workers_retry_after(const struct workers *ws, size_t index)
+{
+    const struct worker *w = ws->worker[index];
+    uint64_t ms = 0;
+    if (is_paused(w))
+        ms = uv_timer_get_due_in(&w->restart);
+    else if (still_fails(w))
+        ms = RESTART_MS - (uv_now(ws->loop) - w->failed_ms);
+    return ms > 1000 ? (unsigned)((ms + 999) / 1000) : 1;
 }
 
 void workers_wait(struct workers *ws, size_t index, struct worker_wait *wait)

@@ -129,6 +129,8 @@ struct worker_wait {
     bool waiting, holds;
 };
 void workers_wait(struct workers *workers, size_t index, struct worker_wait *wait);
+/* Seconds until a model that cannot be had is tried again; at least 1. */
+unsigned workers_retry_after(const struct workers *workers, size_t index);
 void workers_stop_waiting(struct workers *workers, size_t index, struct worker_wait *wait);
 
 struct worker_events {

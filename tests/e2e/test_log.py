@@ -49,6 +49,17 @@ def test_lines_of_children_are_in_it(start, tmp_path):
     assert written["ours"]["role"] == "worker" and written["ours"]["time"] == "2026-01-02T03:04:05.678Z"
 
 
+def test_children_log_at_the_level_that_was_set(start, tmp_path):
+    program = tmp_path / "worker"
+    program.write_text('#!/bin/sh\necho "level $VLMD_LOG_LEVEL" >&2\n')
+    program.chmod(0o755)
+    for options, level in ([], "info"), (["--verbose"], "debug"), (["--log-level", "debug"], "debug"):
+        server = start(*options, "--worker-program", program, wait=False)
+        eventually(lambda: f"level {level}\n" in server.log(), what=f"a child that knows {level}")
+        server.stop()
+
+
+
 def test_a_file_that_is_moved_away(start, tmp_path):
     folder = tmp_path / "deep" / "logs"
     server = start("--verbose", env={**os.environ, "MLX_LOG_DIR": str(folder)})

@@ -99,9 +99,10 @@ static void answer(uint64_t id, const char *text)
     int tokens = 0;
     while (*text) {
         char word[256];
-        size_t len = strcspn(text, " ");
-        len += text[len] == ' ';
-        len = len < sizeof word ? len : sizeof word - 1;
+        size_t len = 0;
+        while (len < sizeof word - 1 && text[len] && text[len] != ' ')
+            len++;
+        len += len < sizeof word - 1 && text[len] == ' ';
         memcpy(word, text, len);
         word[len] = '\0';
         if (!((unsigned char)text[len] >= 0x80 && (unsigned char)text[len] < 0xC0)) {
