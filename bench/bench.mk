@@ -16,6 +16,16 @@ $(B)/bench/image_decode: bench/image_decode.c $(call archives_of,media)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(call pkg_cflags,media) $< -o $@ $(ALL_LDFLAGS) $(call link_group,$(call archives_of,media)) $(call libs_of,media) -lm
 
+# make bench-lab: one small program a kernel, each checks against plain C, then times and compares with the ceilings.
+LAB_PROGRAMS := $(patsubst bench/lab/%.c,$(B)/lab/%,$(sort $(wildcard bench/lab/*.c)))
+$(LAB_PROGRAMS): $(B)/lab/%: bench/lab/%.c $(B)/bench/measure.o $(call archives_of,backend/cpu)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Ibench $< $(B)/bench/measure.o -o $@ $(ALL_LDFLAGS) -Wl,--start-group $(call archives_of,backend/cpu) -Wl,--end-group $(call libs_of,backend/cpu) -lm
+
+.PHONY: bench-lab
+bench-lab: $(LAB_PROGRAMS)
+	@for program in $(LAB_PROGRAMS); do echo "$$program"; $$program $(LAB_ARGS) || exit; done
+
 .PHONY: bench
 bench: $(BENCH_PROGRAMS)
 	$(B)/bench/bandwidth

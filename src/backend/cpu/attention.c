@@ -2,7 +2,8 @@
 #include "backend/cpu/backend.h"
 
 enum {
-    LEAST_QUERIES = 4
+    LEAST_QUERIES = 16,
+    PARTS = 8, /* of one head in a task, at most */
 };
 
 /* The rows of one item or run, against all its keys. */
@@ -17,6 +18,7 @@ struct attention_loop {
     struct tensor out, q;
     int32_t head_dim, heads_per_kv, n_kv_heads;
     int32_t queries_per_task;
+    int32_t parts_per_task;
     bool causal;
     size_t head_stride; /* floats from one kv head's keys to the next's */
     int32_t n_sequences;
@@ -120,14 +122,110 @@ static void attention_chunk(void *context, int32_t chunk, int32_t thread)
     }
 }
 
+/* ---- few queries: their tokens are shared out, in parts that do not depend on who takes them */
+
+static int32_t parts_of(const struct attention_loop *loop, const struct sequence *s)
+{
+    return attention_parts(s->visible + (loop->causal ? s->n_rows - 1 : 0));
+}
+
+/* One head's parts, one after another. */
+static size_t partials_of(const struct attention_loop *loop, const struct sequence *s)
+{
+    return (size_t)parts_of(loop, s) *
+           attention_partial_floats(s->n_rows * loop->heads_per_kv, loop->head_dim);
+}
+
+/* Runs of parts_per_task parts. */
+static int32_t runs_of(const struct attention_loop *loop, const struct sequence *s)
+{
+    return (parts_of(loop, s) + loop->parts_per_task - 1) / loop->parts_per_task;
+}
+
+static int32_t count_runs(const struct attention_loop *loop)
+{
+    int32_t n = 0;
+    for (int32_t i = 0; i < loop->n_sequences; i++) {
+        struct sequence s = loop->sequence(loop, i);
+        n += runs_of(loop, &s) * loop->n_kv_heads;
+    }
+    return n;
+}
+
+/* False when it takes other means: too many queries or tokens, or nothing to share out. */
+static bool can_share_parts(const struct attention_loop *loop)
+{
+    size_t floats = 0;
+    int32_t most = 0;
+    if (!loop->cpu->kernels.attention_parts || loop->head_dim > ATTENTION_DIM)
+        return false;
+    for (int32_t i = 0; i < loop->n_sequences; i++) {
+        struct sequence s = loop->sequence(loop, i);
+        int32_t parts = parts_of(loop, &s);
+        floats += partials_of(loop, &s) * (size_t)loop->n_kv_heads;
+        if (s.n_rows * loop->heads_per_kv > ATTENTION_LANES || floats > ATTENTION_PARTIALS)
+            return false;
+        most = parts > most ? parts : most;
+    }
+    return most > 1;
+}
+
+static void parts_chunk(void *context, int32_t chunk, int32_t thread)
+{
+    const struct attention_loop *loop = context;
+    float *partials = loop->cpu->partials;
+    for (int32_t i = 0; i < loop->n_sequences; i++) {
+        struct sequence s = loop->sequence(loop, i);
+        int32_t runs = runs_of(loop, &s), parts = parts_of(loop, &s);
+        if (chunk >= runs * loop->n_kv_heads) {
+            chunk -= runs * loop->n_kv_heads;
+            partials += partials_of(loop, &s) * (size_t)loop->n_kv_heads;
+            continue;
+        }
+        int32_t head = chunk / runs, first = chunk % runs * loop->parts_per_task;
+        int32_t left = parts - first, n = left < loop->parts_per_task ? left : loop->parts_per_task;
+        struct attention_task task = make_task(loop, &s, head, 0);
+        partials += partials_of(loop, &s) / (size_t)parts * (size_t)(head * parts + first);
+        loop->cpu->kernels.attention_parts(&task, first, n, partials,
+                                           cpu_scratch(loop->cpu, thread));
+        return;
+    }
+}
+
+static void merge_chunk(void *context, int32_t chunk, int32_t thread)
+{
+    const struct attention_loop *loop = context;
+    float *partials = loop->cpu->partials;
+    for (int32_t i = 0; i < loop->n_sequences; i++) {
+        struct sequence s = loop->sequence(loop, i);
+        if (chunk >= loop->n_kv_heads) {
+            chunk -= loop->n_kv_heads;
+            partials += partials_of(loop, &s) * (size_t)loop->n_kv_heads;
+            continue;
+        }
+        struct attention_task task = make_task(loop, &s, chunk, 0);
+        partials += partials_of(loop, &s) * (size_t)chunk;
+        loop->cpu->kernels.attention_merge(&task, partials, cpu_scratch(loop->cpu, thread));
+        return;
+    }
+}
+
 /* Many queries share each read of the keys, unless that leaves threads without work. */
 static void run_attention(struct attention_loop *loop)
 {
-    int threads = threads_count(loop->cpu->threads);
+    struct threads *pool = loop->cpu->threads;
     loop->queries_per_task = ATTENTION_QUERIES;
-    while (loop->queries_per_task > LEAST_QUERIES && count_tasks(loop) < threads)
+    if (can_share_parts(loop)) {
+        loop->parts_per_task = PARTS;
+        while (loop->parts_per_task > 1 && count_runs(loop) < 4 * threads_count(pool))
+            loop->parts_per_task /= 2;
+        threads_run(pool, parts_chunk, loop, count_runs(loop));
+        threads_run(pool, merge_chunk, loop, loop->n_sequences * loop->n_kv_heads);
+        return;
+    }
+    while (loop->queries_per_task > LEAST_QUERIES && count_tasks(loop) < 4 * threads_count(pool))
         loop->queries_per_task /= 2;
-    threads_run(loop->cpu->threads, attention_chunk, loop, count_tasks(loop));
+    threads_run(pool, attention_chunk, loop, count_tasks(loop));
 }
 
 void cpu_attention(struct backend *be, const struct kv_shape *shape, const struct kv_layer *layer,

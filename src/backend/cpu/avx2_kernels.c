@@ -25,6 +25,8 @@ bool kernels_avx2(struct cpu_kernels *k)
     k->silu_mul = simd_silu_mul;
     k->rope = simd_rope;
     k->attention = simd_attention;
+    k->attention_parts = simd_attention_parts;
+    k->attention_merge = simd_attention_merge;
     return true;
 }
 #else

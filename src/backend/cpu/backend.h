@@ -5,6 +5,10 @@
 #include "backend/cpu/threads.h"
 #include "ops/ops.h"
 
+enum {
+    ATTENTION_PARTIALS = 1 << 20
+};
+
 struct cpu_backend {
     struct backend base;
     struct ops ops;
@@ -12,7 +16,8 @@ struct cpu_backend {
     struct cpu_kernels kernels;
     bool integer; /* activations of affine layers are made integers */
     struct threads *threads;
-    float *scratch; /* KERNEL_SCRATCH floats for each thread */
+    float *scratch;  /* KERNEL_SCRATCH floats for each thread */
+    float *partials; /* ATTENTION_PARTIALS floats: parts of attention that wait to be merged */
     /* LINEAR_TOKENS prepared rows of x, or TILES_TOKENS in tiles, for the widest weight that was
      * loaded. */
     float *prepared;

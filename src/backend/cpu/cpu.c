@@ -3,13 +3,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 #include "backend/cpu/backend.h"
+
+enum {
+    HUGE_PAGE = 2 << 20 /* as on x86-64, and on AArch64 with pages of 4 KB */
+};
 
 static void cpu_close(struct backend *be)
 {
     struct cpu_backend *cpu = cpu_backend_of(be);
     threads_close(cpu->threads);
     free(cpu->scratch);
+    free(cpu->partials);
     free(cpu->prepared);
     free(cpu);
 }
@@ -17,9 +26,16 @@ static void cpu_close(struct backend *be)
 static void *cpu_alloc(struct backend *be, size_t bytes)
 {
     (void)be;
-    if (bytes > SIZE_MAX - 63)
+    size_t alignment = bytes < 2 * HUGE_PAGE ? 64 : HUGE_PAGE;
+    if (bytes > SIZE_MAX - alignment)
         return NULL;
-    return aligned_alloc(64, bytes == 0 ? 64 : (bytes + 63) / 64 * 64);
+    bytes = (bytes + (bytes == 0) + alignment - 1) / alignment * alignment;
+    void *memory = aligned_alloc(alignment, bytes);
+#ifdef MADV_HUGEPAGE
+    if (memory && alignment == HUGE_PAGE)
+        (void)madvise(memory, bytes, MADV_HUGEPAGE); /* good to have, not needed */
+#endif
+    return memory;
 }
 
 static void cpu_free(struct backend *be, void *memory)
@@ -98,7 +114,8 @@ static int open_parts(struct cpu_backend *cpu, const struct cpu_options *options
         return -1;
     size_t bytes = (size_t)threads_count(cpu->threads) * KERNEL_SCRATCH * sizeof(float);
     cpu->scratch = aligned_alloc(64, bytes);
-    return cpu->scratch ? 0 : err_no_memory(err, bytes);
+    cpu->partials = aligned_alloc(64, ATTENTION_PARTIALS * sizeof(float));
+    return cpu->scratch && cpu->partials ? 0 : err_no_memory(err, bytes);
 }
 
 struct backend *backend_cpu_open(const struct cpu_options *options, struct vlmd_error *err)

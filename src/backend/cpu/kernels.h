@@ -12,9 +12,12 @@
 #include "ops/tensor.h"
 
 enum {
-    LINEAR_TOKENS = 96,         /* most rows of x in one linear_job */
-    ATTENTION_QUERIES = 32,     /* most queries in one attention_task */
-    KERNEL_SCRATCH = 24 * 1024, /* floats of scratch that each thread has, 64-byte aligned */
+    LINEAR_TOKENS = 96,          /* most rows of x in one linear_job */
+    ATTENTION_QUERIES = 128,     /* most queries in one attention_task */
+    ATTENTION_PART = 256,        /* tokens of a part */
+    ATTENTION_LANES = 16,        /* most queries of a task that is done part by part, */
+    ATTENTION_DIM = 256,         /* and its widest head */
+    KERNEL_SCRATCH = 208 * 1024, /* floats of scratch that each thread has, 64-byte aligned */
 };
 
 /* y = x w^T + bias for at most LINEAR_TOKENS rows of x, TILES_TOKENS of them in tiles. */
@@ -57,6 +60,17 @@ struct attention_task {
     int32_t visible[ATTENTION_QUERIES];
 };
 
+static inline int32_t attention_parts(int32_t visible)
+{
+    return (visible + ATTENTION_PART - 1) / ATTENTION_PART;
+}
+
+/* Room for what one part makes of a task's queries. */
+static inline size_t attention_partial_floats(int32_t n_queries, int32_t head_dim)
+{
+    return ((size_t)head_dim + 2) * (n_queries > 8 ? 16 : 8);
+}
+
 struct cpu_kernels {
     const char *name;
     /* Brings row `token` of job->x into the kernel's own order. */
@@ -80,6 +94,12 @@ struct cpu_kernels {
     /* One row: n_heads heads of head_dim; cos, sin[head_dim / 2]. */
     void (*rope)(float *x, int32_t n_heads, int32_t head_dim, const float *cos, const float *sin);
     void (*attention)(const struct attention_task *task, float *scratch);
+    /* The same to the last bit in pieces that threads share out: first n parts of the tokens from
+     * part `first` on, each into its own partial (attention_partial_floats), and then all together.
+     * NULL when `attention` is all there is. */
+    void (*attention_parts)(const struct attention_task *task, int32_t first, int32_t n,
+                            float *partials, float *scratch);
+    void (*attention_merge)(const struct attention_task *task, float *partials, float *scratch);
 };
 
 /* Fills every slot. */
