@@ -30,10 +30,13 @@ void estimate_append_json(struct buf *out, const char *model, const struct ipc_e
                 estimate->prompt_tokens, (long long)image_tokens, answer > 0 ? answer : 0);
     buf_appendf(out,
                 ",\"memory\":{\"weight_bytes\":%llu,\"kv_bytes\":%llu,\"kv_request_bytes\":%llu,"
-                "\"vision_bytes\":%llu,\"peak_bytes\":%llu}",
+                "\"work_bytes\":%llu,\"image_cache_bytes\":%llu,\"vision_bytes\":%llu,"
+                "\"peak_bytes\":%llu}",
                 ull(estimate->weight_bytes), ull(estimate->kv_bytes),
-                ull(estimate->kv_request_bytes), ull(estimate->vision_bytes),
-                ull(estimate->weight_bytes + estimate->kv_bytes + estimate->vision_bytes));
+                ull(estimate->kv_request_bytes), ull(estimate->work_bytes),
+                ull(estimate->cache_bytes), ull(estimate->vision_bytes),
+                ull(estimate->weight_bytes + estimate->kv_bytes + estimate->work_bytes +
+                    estimate->cache_bytes + estimate->vision_bytes));
     receipts_append_json(receipts, out);
     buf_append_char(out, '}');
 }

@@ -10,7 +10,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-#define IPC_VERSION    6
+#define IPC_VERSION    7
 #define IPC_MAX_IMAGES 64
 #define IPC_MAX_STOPS  16
 #define IPC_MAX_SIDE   65535

@@ -11,8 +11,8 @@
  * of a picture of 512 x 512. 0 without vision. */
 uint64_t estimate_affordable_pixels(const vlmd_engine *engine, uint64_t budget, uint64_t held);
 
-/* Lays the prompt out and fills all of *out but its id. Errors are those that GENERATE would have,
- * except for a prompt that is too long. */
+/* Lays the prompt out and fills all of *out but its id, work_bytes and cache_bytes. Errors are
+ * those that GENERATE would have, except for a prompt that is too long. */
 int estimate_request(const vlmd_engine *engine, const struct prompt_maker *prompts,
                      const struct ipc_estimate *request, struct ipc_estimated *out,
                      struct vlmd_error *err);

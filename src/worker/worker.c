@@ -22,7 +22,8 @@ struct worker {
     vlmd_engine *engine;
     struct prompt_maker *prompts;
     struct scheduler *scheduler;
-    uint64_t cache_bytes, held_bytes; /* for kept images; of all that is always held */
+    uint64_t work_bytes, cache_bytes; /* for activations of a step, and for kept images */
+    uint64_t held_bytes;              /* of all that is always held */
     uint64_t budget;                  /* of all models together, 0: not known */
     double polled;                    /* when the front was listened to last */
     bool over;                        /* the front is gone or broke the rules */
@@ -248,7 +249,12 @@ static void generate(struct worker *w, const struct ipc_generate *g)
 static void estimate(struct worker *w, const struct ipc_estimate *request)
 {
     struct vlmd_error err;
-    struct ipc_message message = {.type = IPC_ESTIMATED, .estimated = {.id = request->id}};
+    struct ipc_message message = {
+        .type = IPC_ESTIMATED,
+        .estimated = {.id = request->id,
+                      .work_bytes = w->work_bytes,
+                      .cache_bytes = w->cache_bytes},
+    };
     if (estimate_request(w->engine, w->prompts, request, &message.estimated, &err) < 0)
         send_error(w, request->id, &err);
     else
@@ -348,6 +354,7 @@ static int ask_for_memory(struct worker *w, const struct worker_options *options
     if (needs.image_bytes > 0)
         w->cache_bytes =
             options->image_cache < needs.weight_bytes ? options->image_cache : needs.weight_bytes;
+    w->work_bytes = needs.work_bytes;
     w->held_bytes = needs.weight_bytes + needs.kv_bytes + needs.work_bytes + w->cache_bytes;
     struct ipc_message message = {
         .type = IPC_NEEDS,
