@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 #ifdef __AVX2__
 #include <immintrin.h>
 #endif
@@ -64,11 +67,14 @@ struct measure_reader *measure_reader_open(int n_threads)
     if (!reader)
         return NULL;
     reader->pool = threads_open(n_threads, NULL);
-    reader->buffer = aligned_alloc(64, BUFFER);
+    reader->buffer = aligned_alloc(2 << 20, BUFFER);
     if (!reader->pool || !reader->buffer) {
         measure_reader_close(reader);
         return NULL;
     }
+#ifdef __linux__
+    madvise(reader->buffer, BUFFER, MADV_HUGEPAGE); /* as weights that are repacked */
+#endif
     threads_run(reader->pool, fill_chunk, reader->buffer, BUFFER / CHUNK);
     return reader;
 }

@@ -1,4 +1,4 @@
-#if !defined(__linux__) && !defined(__APPLE__)
+#ifndef __linux__
 
 #include "media/sandbox.h"
 

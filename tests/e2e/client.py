@@ -239,15 +239,6 @@ def streamed_text(events):
     )
 
 
-REVEALING = re.compile(r"\d{1,3}(\.\d{1,3}){3}|[0-9a-fA-F]{0,4}::|([0-9a-fA-F]{1,4}:){3}|0x[0-9a-fA-F]{5,}|/")
-HARMLESS = re.compile(r"(image|video|application)/|https?://( |$)")
-
-
-def reveals(message):
-    """Does an error's text hold an IP address, a pointer or a path?"""
-    return not message or bool(REVEALING.search(HARMLESS.sub("", message)))
-
-
 def eventually(condition, seconds=10, what="condition"):
     """Waits until the condition holds; returns how long it took."""
     began = time.monotonic()

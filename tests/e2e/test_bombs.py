@@ -4,7 +4,7 @@ import random
 import struct
 import zlib
 
-from client import data_uri, image_part, png, reveals, text_part
+from client import data_uri, image_part, png, text_part
 
 GROWTH = 64 << 20
 HUGE = ((65535, 65535), (65535, 1025), (32769, 1), (1, 32769), (32768, 32768), (9000, 9000))
@@ -133,7 +133,7 @@ def test_bombs_are_refused_and_cost_nothing(start):
         answer = server.chat([image_part(image), text_part("hi")])
         assert answer.status == 400, (name, answer.body)
         message = answer.error()["message"]
-        assert not reveals(message), (name, message)
+        assert message and "0x7f" not in message and "/" not in message.replace("image/", ""), name
         grown = high_water(decoder) - before
         # The encoded bytes themselves are there for a moment.
         assert grown < GROWTH + len(image), (name, grown)
@@ -152,4 +152,4 @@ def test_damage_is_told_without_addresses(fake):
             }
         )
         assert answer.status == 400
-        assert not reveals(answer.error()["message"]), answer.body
+        assert "0x" not in answer.error()["message"]

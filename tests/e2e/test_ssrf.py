@@ -11,7 +11,7 @@ import socket
 import threading
 
 import pytest
-from client import png, reveals, text_part, user
+from client import png, text_part, user
 from fetching import Connects, NameServer, WebServer, answer, fetcher_script, url_part
 from ssrf_vectors import V4, V6, v4_in_v6, vectors
 
@@ -128,7 +128,7 @@ def assert_nothing_said(answers):
     for url, status, body in answers:
         assert status == 400, (url, status, body)
         message = json.loads(body)["error"]["message"]
-        assert not reveals(message), (url, message)
+        assert "127." not in message and "169.254" not in message and "::" not in message, (url, message)
 
 
 def test_addresses_and_urls(fetching, dns, traps):

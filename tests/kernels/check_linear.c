@@ -10,13 +10,13 @@
 static const int32_t all_bits[] = {2, 3, 4, 5, 6, 8};
 static const int32_t all_groups[] = {32, 64, 128};
 static const enum weight_type dense_types[] = {WEIGHT_F32, WEIGHT_F16, WEIGHT_BF16};
-static const int32_t batches[] = {1, 2, 3, 4, 5, 7, 16, 65, 200};
+static const int32_t batches[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 65, 200};
 
 enum {
     N_BITS = 6,
     N_GROUPS = 3,
     N_DENSE = 3,
-    N_BATCHES = 9
+    N_BATCHES = 12
 };
 
 static void name_weight(char *name, size_t size, const struct weight_source *s)

@@ -81,13 +81,21 @@ static inline float integer_scale(float greatest, float *factor)
  *
  * A block is sixteen rows (zeros beyond the last), and group by group
  *   the scales of the rows, then their biases, of the type that the file has,
- *   the integers as lines: 32 bits of each row, in the order of the columns.
- * 4 bits: eight columns a line, as in the file. 8 bits: four of a row's bytes, of each eight
- * columns first 0 1 4 5 and then 2 3 6 7, so that both halves of the 32 bits hold a pair. */
+ *   the integers, 32 columns at a time, as lines: 32 bits of each row.
+ * The integers of 32 columns are sixteen pairs: pair 4 o + j is columns 8 o + j and 8 o + j + 4.
+ * Of integers of b = 8, 4, 2 or 1 bits a line holds 16 / b pairs, one after another from the low
+ * bits on, the first column of each in the lower half of the 32 bits, the second in the upper; 4
+ * bits lie as in the file. Integers of 3, 5 and 6 bits are cut in two: first the lines of the low
+ * bits, then those of the high ones (integer_low_bits). So there are as many lines as bits. */
 
 static inline bool integer_repacks(const struct weight_source *w)
 {
-    return w->type == WEIGHT_AFFINE && w->bits == 4 && !w->lookup;
+    return w->type == WEIGHT_AFFINE && !w->lookup;
+}
+
+static inline int32_t integer_low_bits(int32_t bits)
+{
+    return bits == 8 ? 8 : bits >= 4 ? 4 : 2;
 }
 
 static inline size_t integer_scales_bytes(const struct weight_source *w)
@@ -97,7 +105,7 @@ static inline size_t integer_scales_bytes(const struct weight_source *w)
 
 static inline size_t integer_group_bytes(const struct weight_source *w)
 {
-    return 2 * integer_scales_bytes(w) + (size_t)w->group / 8 * (size_t)w->bits / 4 * INTEGER_LINE;
+    return 2 * integer_scales_bytes(w) + (size_t)w->group / 32 * (size_t)w->bits * INTEGER_LINE;
 }
 
 static inline size_t integer_block_bytes(const struct weight_source *w)

@@ -41,7 +41,8 @@ static struct linear_way way_of(const struct cpu_backend *cpu, const struct line
                                 int32_t tokens)
 {
     const struct cpu_kernels *k = &cpu->kernels;
-    if (!cpu->integer || !tiles_are_for(&job->w))
+    bool in_file = job->w.type == WEIGHT_AFFINE && k->reads_blocks && !job->blocks;
+    if (!cpu->integer || !tiles_are_for(&job->w) || in_file)
         return (struct linear_way){k->linear_prepare, k->linear_rows, LINEAR_TOKENS, 0};
     if (!job->blocks || tokens > FEW_TOKENS)
         return (struct linear_way){k->tiles_prepare, k->tiles_rows, TILES_TOKENS, k->tile_tokens};

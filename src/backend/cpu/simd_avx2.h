@@ -191,14 +191,14 @@ SIMD_INLINE void v8u_store_pairs(int16_t *to, v8u v)
     _mm_storeu_si128((__m128i *)(void *)to, _mm_blend_epi16(_mm256_castsi256_si128(v), high, 0xaa));
 }
 
-/* Bits 4 j to 4 j + 3 of each of the sixteen 16-bit words. */
-SIMD_INLINE v8u v16_nibbles(v8u words, int j)
+/* `bits` bits of each of sixteen 16-bit words, from bit `from` moved to `to`; the others are 0. */
+SIMD_INLINE v8u v16_field(v8u words, int from, int to, int bits)
 {
-    v8u mask = _mm256_set1_epi16(15);
-    if (j == 0)
-        return _mm256_and_si256(words, mask);
-    v8u shifted = _mm256_srli_epi16(words, 4 * j);
-    return j == 3 ? shifted : _mm256_and_si256(shifted, mask);
+    v8u moved = from > to ? _mm256_srli_epi16(words, from - to)
+                          : (from < to ? _mm256_slli_epi16(words, to - from) : words);
+    if (from + bits == 16 && to == 0)
+        return moved;
+    return _mm256_and_si256(moved, _mm256_set1_epi16((short)(((1 << bits) - 1) << to)));
 }
 
 /* Eight int32 sums of products of 16-bit integers, words 2 l and 2 l + 1 belonging to lane l. */

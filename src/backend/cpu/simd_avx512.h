@@ -26,14 +26,19 @@ SIMD_INLINE line line_and(line a, uint32_t mask)
     return _mm512_and_si512(a, _mm512_set1_epi32((int)mask));
 }
 
-/* Bits 4 j to 4 j + 3 of each half of the 32 bits. */
-SIMD_INLINE line line_nibbles(line words, int j)
+SIMD_INLINE line line_or(line a, line b)
 {
-    line mask = _mm512_set1_epi16(15);
-    if (j == 0)
-        return _mm512_and_si512(words, mask);
-    line shifted = _mm512_srli_epi16(words, (unsigned)(4 * j));
-    return j == 3 ? shifted : _mm512_and_si512(shifted, mask);
+    return _mm512_or_si512(a, b);
+}
+
+/* `bits` bits of each half of the 32 bits, from bit `from` moved to bit `to`; the others are 0. */
+SIMD_INLINE line line_field(line words, int from, int to, int bits)
+{
+    line moved = from > to ? _mm512_srli_epi16(words, (unsigned)(from - to))
+                           : (from < to ? _mm512_slli_epi16(words, (unsigned)(to - from)) : words);
+    if (from + bits == 16 && to == 0)
+        return moved;
+    return _mm512_and_si512(moved, _mm512_set1_epi16((short)(((1 << bits) - 1) << to)));
 }
 
 SIMD_INLINE line_sums line_sums_zero(void)

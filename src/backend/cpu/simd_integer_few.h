@@ -1,10 +1,9 @@
-/* Linear layers with integer activations for few tokens, from repacked weights of 4 bits
- * (integer.h): a block of sixteen rows is read from its beginning to its end, and each line meets
- * all tokens of the call. */
+/* Linear layers with integer activations for few tokens, from repacked weights (integer.h): a block
+ * of sixteen rows is read from its beginning to its end, and each pair of columns meets all tokens
+ * of the call. */
 #pragma once
 
-#include "backend/cpu/integer.h"
-#include "backend/cpu/simd_lines.h"
+#include "backend/cpu/simd_blocks.h"
 
 enum {
     FEW_AHEAD = 4096, /* bytes that are prefetched */
@@ -13,19 +12,19 @@ enum {
 /* Sums of a part: of each token in several chains, which are added up at its end. */
 typedef line_sums few_sums[LINE_TOKENS][4];
 
-/* One token: the second and third nibbles stay where they are, 16 and 256 times too great, and have
- * sums of their own (at most 16 * 3840 * 32512 < 2^31). */
-SIMD_INLINE void few_octet_alone(few_sums sums, line words, const int16_t *x)
+/* One token, 4 bits, eight columns: the second and third nibbles stay where they are, 16 and 256
+ * times too great, and have sums of their own (at most 16 * 3840 * 32512 < 2^31). */
+SIMD_INLINE void few_nibbles(few_sums sums, line words, const int16_t *x)
 {
     const int last = LINE_CHAINS > 1 ? 3 : 0;
     line_sums *s = sums[0];
     s[0] = line_multiply(line_and(words, 0x000f000f), x, s[0]);
     s[1] = line_multiply(line_and(words, 0x00f000f0), x + 2, s[1]);
     s[2] = line_multiply(line_and(words, 0x0f000f00), x + 4, s[2]);
-    s[last] = line_multiply(line_nibbles(words, 3), x + 6, s[last]);
+    s[last] = line_multiply(line_field(words, 12, 0, 4), x + 6, s[last]);
 }
 
-SIMD_INLINE line_sums few_sum_alone(few_sums sums)
+SIMD_INLINE line_sums few_sum_nibbles(few_sums sums)
 {
     line_sums *s = sums[0];
     return line_sums_add(line_sums_add(s[0], line_sums_shift_right(s[1], 4)),
@@ -35,26 +34,36 @@ SIMD_INLINE line_sums few_sum_alone(few_sums sums)
 
 SIMD_INLINE int few_chains(int n_tokens)
 {
-    return n_tokens < LINE_CHAINS ? 2 : 1;
+    return n_tokens >= LINE_CHAINS ? 1 : n_tokens == 1 ? 4 : 2;
 }
 
-SIMD_INLINE void few_octet(few_sums sums, line words, const struct integer_row *x, int32_t column,
-                           int n_tokens)
+/* 32 columns from `column` on. */
+SIMD_INLINE void few_columns(few_sums sums, const unsigned char *lines, const struct integer_row *x,
+                             int32_t column, int bits, int n_tokens)
 {
     SIMD_UNROLL
-    for (int j = 0; j < 4; j++) {
-        line q = line_nibbles(words, j);
+    for (int i = 0; i < bits; i++)
+        __builtin_prefetch(lines + i * INTEGER_LINE + FEW_AHEAD);
+    if (bits == 4 && n_tokens == 1) {
+        SIMD_UNROLL
+        for (int o = 0; o < 4; o++)
+            few_nibbles(sums, line_load(lines + o * INTEGER_LINE), x[0].x + column + 8 * o);
+        return;
+    }
+    SIMD_UNROLL
+    for (int p = 0; p < BLOCK_PAIRS; p++) {
+        line q = block_pair(lines, p, bits);
         SIMD_UNROLL
         for (int t = 0; t < n_tokens; t++) {
-            line_sums *s = &sums[t][j % few_chains(n_tokens)];
-            *s = line_multiply(q, x[t].x + column + 2 * j, *s);
+            line_sums *s = &sums[t][p % few_chains(n_tokens)];
+            *s = line_multiply(q, x[t].x + column + 2 * p, *s);
         }
     }
 }
 
 /* sums[t][0] of n columns from `column` on. */
 SIMD_INLINE void few_part(few_sums sums, const unsigned char *lines, const struct integer_row *x,
-                          int32_t column, int32_t n, int n_tokens)
+                          int32_t column, int32_t n, int bits, int n_tokens)
 {
     SIMD_UNROLL
     for (int t = 0; t < n_tokens; t++) {
@@ -62,25 +71,20 @@ SIMD_INLINE void few_part(few_sums sums, const unsigned char *lines, const struc
         for (int i = 0; i < 4; i++)
             sums[t][i] = line_sums_zero();
     }
-    for (int32_t c = 0; c < n; c += 32) {
-        SIMD_UNROLL
-        for (int32_t o = 0; o < 32; o += 8, lines += INTEGER_LINE) {
-            __builtin_prefetch(lines + FEW_AHEAD);
-            if (n_tokens == 1)
-                few_octet_alone(sums, line_load(lines), x[0].x + column + c + o);
-            else
-                few_octet(sums, line_load(lines), x, column + c + o, n_tokens);
-        }
-    }
-    if (n_tokens == 1) {
-        sums[0][0] = few_sum_alone(sums);
+    for (int32_t c = 0; c < n; c += 32, lines += bits * INTEGER_LINE)
+        few_columns(sums, lines, x, column + c, bits, n_tokens);
+    if (bits == 4 && n_tokens == 1) {
+        sums[0][0] = few_sum_nibbles(sums);
         return;
     }
-    if (few_chains(n_tokens) == 1)
-        return;
+    const int chains = few_chains(n_tokens);
     SIMD_UNROLL
-    for (int t = 0; t < n_tokens; t++)
-        sums[t][0] = line_sums_add(sums[t][0], sums[t][1]);
+    for (int t = 0; t < n_tokens; t++) {
+        if (chains == 4)
+            sums[t][1] = line_sums_add(line_sums_add(sums[t][1], sums[t][2]), sums[t][3]);
+        if (chains > 1)
+            sums[t][0] = line_sums_add(sums[t][0], sums[t][1]);
+    }
 }
 
 static inline void few_store(const struct linear_job *job, int32_t row, int32_t n_rows,
@@ -95,7 +99,7 @@ static inline void few_store(const struct linear_job *job, int32_t row, int32_t 
 
 /* y of n_rows <= 16 rows from `row`, the first of a block, for n_tokens tokens. */
 SIMD_INLINE void few_block(const struct linear_job *job, int32_t row, int32_t n_rows, int32_t token,
-                           int n_tokens)
+                           int bits, int n_tokens)
 {
     const struct weight_source *w = &job->w;
     const unsigned char *at = job->blocks + (size_t)(row / INTEGER_BLOCK) * integer_block_bytes(w);
@@ -112,7 +116,7 @@ SIMD_INLINE void few_block(const struct linear_job *job, int32_t row, int32_t n_
         const unsigned char *lines = at + 2 * scales_bytes;
         for (int32_t end = c + w->group; c < end; c += part) {
             few_sums sums;
-            few_part(sums, lines, x, c, part, n_tokens);
+            few_part(sums, lines, x, c, part, bits, n_tokens);
             line_floats scales = line_load_dense(at, w->scale_type);
             SIMD_UNROLL
             for (int t = 0; t < n_tokens; t++) {
@@ -120,7 +124,7 @@ SIMD_INLINE void few_block(const struct linear_job *job, int32_t row, int32_t n_
                     line_floats_mul(scales, line_floats_set1(x[t].scales[c / INTEGER_UNIT]));
                 y[t] = line_floats_fma(line_from_sums(sums[t][0]), scale, y[t]);
             }
-            lines += (size_t)part / 8 * INTEGER_LINE;
+            lines += (size_t)part / 32 * (size_t)bits * INTEGER_LINE;
         }
         line_floats biases = line_load_dense(at + scales_bytes, w->scale_type);
         SIMD_UNROLL
@@ -133,47 +137,96 @@ SIMD_INLINE void few_block(const struct linear_job *job, int32_t row, int32_t n_
         few_store(job, row, n_rows, token + t, y[t]);
 }
 
-/* With as many of them as there are registers for. */
-static void few_block_tokens(const struct linear_job *job, int32_t row, int32_t n_rows,
-                             int32_t token, int32_t n)
+/* 4 bits, which nearly all checkpoints have: for each number of tokens. Returns how many it took.
+ */
+static int32_t few_block_4(const struct linear_job *job, int32_t row, int32_t n_rows, int32_t token,
+                           int32_t n)
 {
     const int most = LINE_TOKENS;
-    switch (n) {
+    switch (n < most ? n : most) {
     case 1:
-        few_block(job, row, n_rows, token, 1);
-        return;
+        few_block(job, row, n_rows, token, 4, 1);
+        return 1;
     case 2:
-        few_block(job, row, n_rows, token, 2);
-        return;
+        few_block(job, row, n_rows, token, 4, 2);
+        return 2;
     case 3:
-        few_block(job, row, n_rows, token, 3);
-        return;
+        few_block(job, row, n_rows, token, 4, 3);
+        return 3;
     case 5:
-        few_block(job, row, n_rows, token, most < 5 ? most : 5);
-        return;
+        few_block(job, row, n_rows, token, 4, most < 5 ? most : 5);
+        return 5;
     case 6:
-        few_block(job, row, n_rows, token, most < 6 ? most : 6);
-        return;
+        few_block(job, row, n_rows, token, 4, most < 6 ? most : 6);
+        return 6;
     case 7:
-        few_block(job, row, n_rows, token, most < 7 ? most : 7);
-        return;
+        few_block(job, row, n_rows, token, 4, most < 7 ? most : 7);
+        return 7;
     case 8:
-        few_block(job, row, n_rows, token, most < 8 ? most : 8);
-        return;
+        few_block(job, row, n_rows, token, 4, most < 8 ? most : 8);
+        return 8;
     default:
-        few_block(job, row, n_rows, token, 4);
-        return;
+        few_block(job, row, n_rows, token, 4, 4);
+        return 4;
     }
+}
+
+SIMD_INLINE int32_t few_block_bits(const struct linear_job *job, int32_t row, int32_t n_rows,
+                                   int32_t token, int32_t n, int bits)
+{
+    if (n >= 4) {
+        few_block(job, row, n_rows, token, bits, 4);
+        return 4;
+    }
+    if (n >= 2) {
+        few_block(job, row, n_rows, token, bits, 2);
+        return 2;
+    }
+    few_block(job, row, n_rows, token, bits, 1);
+    return 1;
+}
+
+static int32_t few_block_2(const struct linear_job *job, int32_t row, int32_t n_rows, int32_t token,
+                           int32_t n)
+{
+    return few_block_bits(job, row, n_rows, token, n, 2);
+}
+
+static int32_t few_block_3(const struct linear_job *job, int32_t row, int32_t n_rows, int32_t token,
+                           int32_t n)
+{
+    return few_block_bits(job, row, n_rows, token, n, 3);
+}
+
+static int32_t few_block_5(const struct linear_job *job, int32_t row, int32_t n_rows, int32_t token,
+                           int32_t n)
+{
+    return few_block_bits(job, row, n_rows, token, n, 5);
+}
+
+static int32_t few_block_6(const struct linear_job *job, int32_t row, int32_t n_rows, int32_t token,
+                           int32_t n)
+{
+    return few_block_bits(job, row, n_rows, token, n, 6);
+}
+
+static int32_t few_block_8(const struct linear_job *job, int32_t row, int32_t n_rows, int32_t token,
+                           int32_t n)
+{
+    return few_block_bits(job, row, n_rows, token, n, 8);
 }
 
 /* Rows [first, first + n), first at the beginning of a block, for all tokens. */
 static void integer_few_rows(const struct linear_job *job, int32_t first, int32_t n)
 {
+    static int32_t (*const of_bits[9])(const struct linear_job *job, int32_t row, int32_t n_rows,
+                                       int32_t token, int32_t n) = {
+        [2] = few_block_2, [3] = few_block_3, [4] = few_block_4,
+        [5] = few_block_5, [6] = few_block_6, [8] = few_block_8,
+    };
     for (int32_t row = first; row < first + n; row += INTEGER_BLOCK) {
         int32_t rows = first + n - row < INTEGER_BLOCK ? first + n - row : INTEGER_BLOCK;
-        for (int32_t t = 0; t < job->x.rows; t += LINE_TOKENS) {
-            int32_t tokens = job->x.rows - t < LINE_TOKENS ? job->x.rows - t : LINE_TOKENS;
-            few_block_tokens(job, row, rows, t, tokens);
-        }
+        for (int32_t t = 0; t < job->x.rows;)
+            t += of_bits[job->w.bits](job, row, rows, t, job->x.rows - t);
     }
 }

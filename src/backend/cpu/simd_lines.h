@@ -51,10 +51,16 @@ SIMD_INLINE line line_and(line a, uint32_t mask)
     return (line){{v8u_and(a.half[0], all), v8u_and(a.half[1], all)}};
 }
 
-/* Bits 4 j to 4 j + 3 of each half of the 32 bits. */
-SIMD_INLINE line line_nibbles(line words, int j)
+SIMD_INLINE line line_or(line a, line b)
 {
-    return (line){{v16_nibbles(words.half[0], j), v16_nibbles(words.half[1], j)}};
+    return (line){{v8u_or(a.half[0], b.half[0]), v8u_or(a.half[1], b.half[1])}};
+}
+
+/* `bits` bits of each half of the 32 bits, from bit `from` moved to bit `to`; the others are 0. */
+SIMD_INLINE line line_field(line words, int from, int to, int bits)
+{
+    return (line){
+        {v16_field(words.half[0], from, to, bits), v16_field(words.half[1], from, to, bits)}};
 }
 
 SIMD_INLINE line_sums line_sums_zero(void)

@@ -208,16 +208,17 @@ SIMD_INLINE void v8u_store_pairs(int16_t *to, v8u v)
     vst1q_s16(to, vreinterpretq_s16_u32(vsliq_n_u32(v.a, v.b, 16)));
 }
 
-SIMD_INLINE uint32x4_t neon_nibbles(uint32x4_t words, int j)
+SIMD_INLINE uint32x4_t neon_field(uint32x4_t words, int from, int to, int bits)
 {
-    uint16x8_t shifted = vshlq_u16(vreinterpretq_u16_u32(words), vdupq_n_s16((int16_t)(-4 * j)));
-    return vreinterpretq_u32_u16(vandq_u16(shifted, vdupq_n_u16(15)));
+    uint16x8_t moved = vshlq_u16(vreinterpretq_u16_u32(words), vdupq_n_s16((int16_t)(to - from)));
+    uint16_t mask = (uint16_t)(((1u << bits) - 1) << to);
+    return vreinterpretq_u32_u16(vandq_u16(moved, vdupq_n_u16(mask)));
 }
 
-/* Bits 4 j to 4 j + 3 of each of the sixteen 16-bit words. */
-SIMD_INLINE v8u v16_nibbles(v8u words, int j)
+/* `bits` bits of each of sixteen 16-bit words, from bit `from` moved to `to`; the others are 0. */
+SIMD_INLINE v8u v16_field(v8u words, int from, int to, int bits)
 {
-    return (v8u){neon_nibbles(words.a, j), neon_nibbles(words.b, j)};
+    return (v8u){neon_field(words.a, from, to, bits), neon_field(words.b, from, to, bits)};
 }
 
 /* Int32 sums of products of 16-bit integers, one for each of sixteen words; words 2 l and 2 l + 1

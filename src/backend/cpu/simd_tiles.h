@@ -2,6 +2,7 @@
  * of pairs, times tiles of as many tokens as registers hold sums of. */
 #pragma once
 
+#include "backend/cpu/simd_blocks.h"
 #include "backend/cpu/simd_integer_panel.h"
 #include "backend/cpu/simd_integer_x.h"
 #include "backend/cpu/simd_lines.h"
@@ -232,11 +233,9 @@ static void tiles_fill_block(struct integer_panel *panel, const struct linear_jo
         widen(panel->scales[g], at, w->scale_type, 0, INTEGER_BLOCK);
         widen(panel->biases[g], at + scales_bytes, w->scale_type, 0, INTEGER_BLOCK);
         at += 2 * scales_bytes;
-        for (int32_t c = 0; c < w->group; c += 8, at += INTEGER_LINE) {
-            line words = line_load(at);
-            SIMD_UNROLL
-            for (int j = 0; j < 4; j++)
-                line_store(*lines++, line_nibbles(words, j));
+        for (int32_t c = 0; c < w->group; c += 32, lines += BLOCK_PAIRS) {
+            block_unpack(lines, at, w->bits);
+            at += w->bits * INTEGER_LINE;
         }
     }
 }
@@ -250,8 +249,6 @@ static void tiles_fill(struct tiles *s, const struct linear_job *job, int32_t ro
         int32_t n = tiles_min(n_rows - p * INTEGER_BLOCK, INTEGER_BLOCK);
         if (job->blocks)
             tiles_fill_block(&s->panels[p], job, first, run);
-        else if (w->type == WEIGHT_AFFINE)
-            integer_fill(&s->panels[p], w, first, n, run);
         else
             tiles_fill_dense(&s->panels[p], w, first, n, run);
     }

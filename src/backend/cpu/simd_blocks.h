@@ -1,0 +1,61 @@
+/* Repacked weights (integer.h) in registers: the sixteen pairs of 32 columns of a block. */
+#pragma once
+
+#include "backend/cpu/integer.h"
+#include "backend/cpu/simd_lines.h"
+
+enum {
+    BLOCK_PAIRS = 16, /* of 32 columns */
+};
+
+SIMD_INLINE line block_field(const unsigned char *lines, int pair, int to, int bits)
+{
+    int pairs = 16 / bits;
+    line words = line_load(lines + pair / pairs * INTEGER_LINE);
+    return line_field(words, pair % pairs * bits, to, bits);
+}
+
+/* Pair number `pair` of the 32 columns whose lines begin at `lines`, integers of `bits` bits: both
+ * are to be constants. */
+SIMD_INLINE line block_pair(const unsigned char *lines, int pair, int bits)
+{
+    const int low = bits == 8 ? 8 : bits >= 4 ? 4 : 2; /* integer_low_bits */
+    line q = block_field(lines, pair, 0, low);
+    if (bits == low)
+        return q;
+    return line_or(q, block_field(lines + low * INTEGER_LINE, pair, low, bits - low));
+}
+
+/* All sixteen of them, as panels for many tokens have them. */
+SIMD_INLINE void block_unpack_bits(uint32_t (*to)[INTEGER_BLOCK], const unsigned char *lines,
+                                   int bits)
+{
+    SIMD_UNROLL
+    for (int p = 0; p < BLOCK_PAIRS; p++)
+        line_store(to[p], block_pair(lines, p, bits));
+}
+
+static inline void block_unpack(uint32_t (*to)[INTEGER_BLOCK], const unsigned char *lines,
+                                int32_t bits)
+{
+    switch (bits) {
+    case 2:
+        block_unpack_bits(to, lines, 2);
+        return;
+    case 3:
+        block_unpack_bits(to, lines, 3);
+        return;
+    case 4:
+        block_unpack_bits(to, lines, 4);
+        return;
+    case 5:
+        block_unpack_bits(to, lines, 5);
+        return;
+    case 6:
+        block_unpack_bits(to, lines, 6);
+        return;
+    default:
+        block_unpack_bits(to, lines, 8);
+        return;
+    }
+}
