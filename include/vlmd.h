@@ -122,7 +122,8 @@ int vlmd_image_plan(const vlmd_engine *engine, int32_t width, int32_t height, in
  * included; 0 without vision. */
 size_t vlmd_image_bytes(const vlmd_engine *engine, int32_t width, int32_t height);
 
-/* Asked between layers of long work; true means stop (the call fails with VLMD_CANCELLED). */
+/* Asked between layers of long work, and within long layers; true means stop (the call fails with
+ * VLMD_CANCELLED). */
 typedef bool (*vlmd_cancel_fn)(void *context);
 
 /* Runs the vision tower on `rgb` (height x width x 3 bytes, the planned size). Returns the image's

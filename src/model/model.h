@@ -25,7 +25,7 @@ struct model_step {
     struct kv_layer *kv_layers; /* one per text layer */
     const int32_t *output_rows; /* batch rows whose final hidden state is wanted */
     int32_t n_outputs;
-    vlmd_cancel_fn cancel; /* asked between layers; may be NULL */
+    vlmd_cancel_fn cancel; /* asked twice a layer; may be NULL */
     void *cancel_context;
 };
 

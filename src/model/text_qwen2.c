@@ -214,6 +214,11 @@ static void mlp_block(struct text_qwen2 *text, const struct text_layer *l, struc
     ops->add(be, b->x, b->h);
 }
 
+static bool unwanted(const struct model_step *step)
+{
+    return step->cancel && step->cancel(step->cancel_context);
+}
+
 int text_qwen2_forward(struct text_qwen2 *text, const struct model_step *step,
                        struct tensor *hidden, struct vlmd_error *err)
 {
@@ -223,9 +228,11 @@ int text_qwen2_forward(struct text_qwen2 *text, const struct model_step *step,
     upload_angles(text, step, &b);
     embed(text, step, &b);
     for (int32_t i = 0; i < c->n_layers; i++) {
-        if (step->cancel && step->cancel(step->cancel_context))
+        if (unwanted(step))
             return err_set(err, VLMD_CANCELLED, NULL, "cancelled");
         attention_block(text, &text->layers[i], &step->kv_layers[i], step, &b);
+        if (unwanted(step))
+            return err_set(err, VLMD_CANCELLED, NULL, "cancelled");
         mlp_block(text, &text->layers[i], &b);
     }
     *hidden = tensor_rows(b.out, 0, step->n_outputs);

@@ -15,6 +15,9 @@
 #define ROPE_THETA 10000.0 /* likewise */
 #define MLP_ROWS   1024    /* rows that the MLP takes at once: bounds its memory */
 
+#define ATTENTION_HEADS                                                                            \
+    4 /* that attend everywhere at once, between two questions whether to go on */
+
 struct vit_block {
     struct weight norm1, norm2;         /* (hidden) */
     struct weight qkv, qkv_bias;        /* (3 * hidden, hidden), (3 * hidden): q, then k, then v */
@@ -268,6 +271,8 @@ struct pass {
     int32_t grid_cols;     /* patches across */
     float *host;           /* pixels, then angles, on their way to the backend */
     int32_t *window_start; /* runs of patches, n_runs + 1 */
+    vlmd_cancel_fn cancel; /* may be NULL */
+    void *cancel_context;
 };
 
 static size_t host_bytes(const struct vision_config *c, int32_t n)
@@ -374,7 +379,33 @@ static bool attends_everywhere(const struct vision_config *c, int32_t block)
     return false;
 }
 
-static void attention_block(const struct vit_qwen2_5 *vit, int32_t index, struct pass *p)
+/* Asked where at most some tenths of a second have passed since the last time, on a machine that
+ * takes some seconds for a picture. */
+static bool unwanted(const struct pass *p)
+{
+    return p->cancel && p->cancel(p->cancel_context);
+}
+
+/* Every patch with every other: by far the longest single work, so some heads at a time. */
+static bool attend_everywhere(const struct vit_qwen2_5 *vit, struct pass *p, struct tensor q,
+                              struct tensor k, struct tensor v)
+{
+    int32_t n_heads = vit->config->n_heads, head_dim = vit->config->hidden_size / n_heads;
+    const int32_t whole[2] = {0, p->n};
+    for (int32_t first = 0; first < n_heads; first += ATTENTION_HEADS) {
+        int32_t at = first * head_dim;
+        int32_t columns = smaller(n_heads - first, ATTENTION_HEADS) * head_dim;
+        if (unwanted(p))
+            return false;
+        vit->be->ops->attention_runs(vit->be, tensor_columns(p->b.h, at, columns),
+                                     tensor_columns(q, at, columns), tensor_columns(k, at, columns),
+                                     tensor_columns(v, at, columns), head_dim, whole, 1);
+    }
+    return true;
+}
+
+/* False when nobody wants the picture any more. */
+static bool attention_block(const struct vit_qwen2_5 *vit, int32_t index, struct pass *p)
 {
     const struct vision_config *c = vit->config;
     const struct vit_block *w = &vit->blocks[index];
@@ -389,17 +420,16 @@ static void attention_block(const struct vit_qwen2_5 *vit, int32_t index, struct
     ops->linear(be, b->qkv, b->h, &w->qkv, &w->qkv_bias);
     ops->rope(be, q, head_dim, b->cos, b->sin);
     ops->rope(be, k, head_dim, b->cos, b->sin);
-    if (attends_everywhere(c, index)) {
-        const int32_t whole[2] = {0, p->n};
-        ops->attention_runs(be, b->h, q, k, v, head_dim, whole, 1);
-    } else {
+    if (!attends_everywhere(c, index))
         ops->attention_runs(be, b->h, q, k, v, head_dim, p->window_start, p->windows.n_runs);
-    }
+    else if (!attend_everywhere(vit, p, q, k, v))
+        return false;
     ops->linear(be, q, b->h, &w->proj, &w->proj_bias); /* q is free again */
     ops->add(be, b->x, q);
+    return !unwanted(p);
 }
 
-static void mlp_block(const struct vit_qwen2_5 *vit, const struct vit_block *w, struct pass *p)
+static bool mlp_block(const struct vit_qwen2_5 *vit, const struct vit_block *w, struct pass *p)
 {
     struct backend *be = vit->be;
     const struct ops *ops = be->ops;
@@ -413,8 +443,11 @@ static void mlp_block(const struct vit_qwen2_5 *vit, const struct vit_block *w, 
         ops->linear(be, up, h, &w->up_proj, &w->up_bias);
         ops->silu_mul(be, gate, up);
         ops->linear(be, h, gate, &w->down_proj, &w->down_bias);
+        if (unwanted(p))
+            return false;
     }
     ops->add(be, b->x, b->h);
+    return true;
 }
 
 static void merge(const struct vit_qwen2_5 *vit, struct pass *p, struct tensor embeddings)
@@ -433,17 +466,14 @@ static void merge(const struct vit_qwen2_5 *vit, struct pass *p, struct tensor e
 }
 
 static int run(const struct vit_qwen2_5 *vit, struct pass *p, const uint8_t *rgb, int32_t width,
-               int32_t height, vlmd_cancel_fn cancel, void *cancel_context,
-               struct tensor embeddings, struct vlmd_error *err)
+               int32_t height, struct tensor embeddings, struct vlmd_error *err)
 {
     if (embed_patches(vit, p, rgb, width, height, err) < 0)
         return -1;
     upload_angles(vit, p);
     for (int32_t i = 0; i < vit->config->depth; i++) {
-        if (cancel && cancel(cancel_context))
+        if (!attention_block(vit, i, p) || !mlp_block(vit, &vit->blocks[i], p))
             return err_set(err, VLMD_CANCELLED, NULL, "cancelled");
-        attention_block(vit, i, p);
-        mlp_block(vit, &vit->blocks[i], p);
     }
     merge(vit, p, embeddings);
     return 0;
@@ -457,14 +487,15 @@ int vit_qwen2_5_encode(struct vit_qwen2_5 *vit, const uint8_t *rgb, int32_t widt
     struct backend *be = vit->be;
     struct pass pass;
     int status = pass_open(&pass, vit, width, height, err);
+    pass.cancel = cancel;
+    pass.cancel_context = cancel_context;
     if (status == 0) {
         int32_t tokens = pass.n / (c->merge_size * c->merge_size);
         size_t bytes = (size_t)tokens * (size_t)c->out_hidden_size * sizeof(float);
         *embeddings = (struct tensor){be->ops->alloc(be, bytes), tokens, c->out_hidden_size,
                                       c->out_hidden_size};
-        status = embeddings->data
-                     ? run(vit, &pass, rgb, width, height, cancel, cancel_context, *embeddings, err)
-                     : err_no_memory(err, bytes);
+        status = embeddings->data ? run(vit, &pass, rgb, width, height, *embeddings, err)
+                                  : err_no_memory(err, bytes);
         if (status < 0 && embeddings->data)
             be->ops->free(be, embeddings->data);
     }
