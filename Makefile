@@ -219,6 +219,7 @@ help:
 	@echo "make kernels       checks every kernel version against plain C (make kernels-neon: under qemu-user)"
 	@echo "make parity        checks the engine against numbers from transformers (ISA=\"c avx2\": which kernels)"
 	@echo "make bench-peers   vlmd beside llama.cpp, mlx-vlm and transformers on this machine (bench/peers/peers.mk; hours)"
+	@echo "make bench-lab     one small program a kernel: checked against plain C, timed, beside the machine's ceilings"
 	@echo "make load-tests    many and slow connections, cost of a token, JSONTestSuite, each at full count"
 	@echo "make faults        kills workers, decoders, fronts and clients by the thousand (the suite: a fiftieth of that)"
 	@echo "make lint          layers (no upward or sideways include), format-check, file sizes, headers on their own"
