@@ -228,5 +228,5 @@ help:
 	@echo "make install       program, manual page and the shipped model under PREFIX (/usr/local); make uninstall"
 	@echo "make clean         removes what was built (but not build/deps, which bin/setup fills)"
 
-include $(wildcard tests/kernels/kernels.mk tests/fuzz/fuzz.mk tests/parity/parity.mk tests/images/images.mk bench/bench.mk bench/peers/peers.mk)
+include $(wildcard tests/kernels/kernels.mk tests/fuzz/fuzz.mk tests/parity/parity.mk tests/images/images.mk tests/load/load.mk bench/bench.mk bench/peers/peers.mk)
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
