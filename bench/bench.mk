@@ -8,8 +8,8 @@ $(B)/bench/measure.o: bench/measure.c bench/measure.h
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -O3 $(BENCH_FLAGS) -ffp-contract=fast -Wno-psabi -c $< -o $@
 
-$(BENCH_PROGRAMS): $(B)/bench/%: bench/%.c $(B)/bench/measure.o $(call archives_of,backend/cpu)
-	$(CC) $(ALL_CFLAGS) -Ibench $< $(B)/bench/measure.o -o $@ $(ALL_LDFLAGS) -Wl,--start-group $(call archives_of,backend/cpu) -Wl,--end-group $(call libs_of,backend/cpu) -lm
+$(BENCH_PROGRAMS): $(B)/bench/%: bench/%.c bench/measure_integers.c $(B)/bench/measure.o $(call archives_of,backend/cpu)
+	$(CC) $(ALL_CFLAGS) -Ibench $< bench/measure_integers.c $(B)/bench/measure.o -o $@ $(ALL_LDFLAGS) -Wl,--start-group $(call archives_of,backend/cpu) -Wl,--end-group $(call libs_of,backend/cpu) -lm
 
 # make build/bench/image_decode: a picture's way through the decoder; tools/image_peer.py times Pillow on the same (docs/IMAGES.md).
 $(B)/bench/image_decode: bench/image_decode.c $(call archives_of,media)
@@ -32,3 +32,7 @@ bench: $(BENCH_PROGRAMS)
 	$(B)/bench/decode_shapes 3b
 	$(B)/kernels --bench
 bench: $(B)/kernels
+
+# make build/bench/lab_tiles: one kernel, checked and timed; bench/lab/*.c say what and how.
+$(B)/bench/lab_%: bench/lab/%.c bench/measure_integers.c $(B)/bench/measure.o $(call archives_of,backend/cpu)
+	$(CC) $(ALL_CFLAGS) -Ibench $< bench/measure_integers.c $(B)/bench/measure.o -o $@ $(ALL_LDFLAGS) $(call link_group,$(call archives_of,backend/cpu)) $(call libs_of,backend/cpu) -lm

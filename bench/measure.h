@@ -20,3 +20,10 @@ double measure_fma_peak(int n_threads);
 /* Operations a second of unsigned with signed bytes summed to 32 bits, without the instructions
  * that do that in one; 0 where it is not written for the processor. */
 double measure_int8_peak(int n_threads);
+
+/* One thread's operations a second on 16-bit integers with vpmaddwd and vpaddd (AVX2) and with
+ * vpdpwssd (AVX-512 VNNI), and on 8-bit ones with vpdpbusd; a multiplication and an addition count
+ * as two. The best of some passes; 0 where the processor has no such instruction. */
+double measure_madd_peak(void);
+double measure_dpwssd_peak(void);
+double measure_dpbusd_peak(void);

@@ -54,6 +54,12 @@ SIMD_INLINE line_sums line_multiply(line q, const int16_t *pair, line_sums sums)
     return _mm512_dpwssd_epi32(sums, q, _mm512_set1_epi32(both));
 }
 
+/* The same in place: gcc copies twelve registers in each round if it may choose where sums are. */
+SIMD_INLINE void line_multiply_into(line_sums *sums, line q, const int32_t *pair)
+{
+    __asm__("vpdpwssd %2%{1to16%}, %1, %0" : "+v"(*sums) : "v"(q), "m"(*pair));
+}
+
 SIMD_INLINE line_sums line_sums_add(line_sums a, line_sums b)
 {
     return _mm512_add_epi32(a, b);

@@ -2,12 +2,12 @@
  * lies (integer.h), for kernels that meet it with many tokens. */
 #pragma once
 
-#include "backend/cpu/integer.h"
 #include "backend/cpu/simd_linear.h"
 #include "backend/cpu/simd_lines.h"
+#include "backend/cpu/tiles.h"
 
 enum {
-    INTEGER_PANEL_UNITS = 4,                        /* 256 columns: 8 KiB of lines */
+    INTEGER_PANEL_UNITS = TILES_UNITS,              /* 256 columns: 8 KiB of lines */
     INTEGER_UNIT_LINES = 32,                        /* of 16-bit pairs */
     INTEGER_PANEL_GROUPS = 2 * INTEGER_PANEL_UNITS, /* at most */
 };

@@ -76,6 +76,11 @@ SIMD_INLINE line_sums line_multiply(line q, const int16_t *pair, line_sums sums)
         {v16_mul_add(q.half[0], x, sums.half[0]), v16_mul_add(q.half[1], x, sums.half[1])}};
 }
 
+SIMD_INLINE void line_multiply_into(line_sums *sums, line q, const int32_t *pair)
+{
+    *sums = line_multiply(q, (const int16_t *)(const void *)pair, *sums);
+}
+
 SIMD_INLINE line_sums line_sums_add(line_sums a, line_sums b)
 {
     return (line_sums){{v8sums_add(a.half[0], b.half[0]), v8sums_add(a.half[1], b.half[1])}};

@@ -80,9 +80,9 @@ static void simd_tiles_prepare(const struct linear_job *job, int32_t tile)
 {
     int32_t width = tiles_width(job->x.rows, TILES_WIDTH);
     int32_t left = job->x.rows - tile * width, n = left < width ? left : width;
-    if (n < width)
-        memset(tiles_unit(job, width, tile, 0), 0,
-               (size_t)width * tiles_prepared_floats(job->w.cols) * sizeof(float));
+    for (int32_t u = 0; n < width && u < integer_units(job->w.cols); u++)
+        memset(tiles_unit(job, width, tile, u), 0,
+               (size_t)width * TILES_UNIT_WORDS * sizeof(int32_t));
     for (int32_t t = 0; t < n; t++)
         tiles_prepare_token(job, tile * width + t, width);
 }
@@ -110,7 +110,7 @@ SIMD_INLINE void tiles_add_part(float (*y)[INTEGER_BLOCK], const struct tiles_pa
         line w = line_load(part->lines[i]);
         SIMD_UNROLL
         for (int t = 0; t < n_tokens; t++)
-            sums[t] = line_multiply(w, (const int16_t *)(const void *)(x + t), sums[t]);
+            line_multiply_into(&sums[t], w, x + t);
     }
     /* Or gcc would hold y in registers that the sums need. */
     __asm__ volatile("" ::: "memory");
@@ -130,28 +130,33 @@ SIMD_INLINE void tiles_add_part(float (*y)[INTEGER_BLOCK], const struct tiles_pa
                                                 line_floats_load(y[t])));
 }
 
-/* Adds the panel's columns to y of a tile. part: columns whose scale is one. */
+/* Adds the panel's columns to y of a tile. */
 SIMD_INLINE void tiles_multiply(const struct integer_panel *panel, const struct linear_job *job,
                                 struct integer_run run, const int32_t *x, float (*y)[INTEGER_BLOCK],
                                 int n_tokens)
 {
     bool affine = job->w.type == WEIGHT_AFFINE;
-    int32_t n = affine ? integer_part(&job->w) : INTEGER_UNIT;
-    int32_t group = affine ? job->w.group : INTEGER_UNIT;
+    int32_t n = affine ? integer_part(&job->w) : INTEGER_UNIT; /* columns that have one scale */
+    int32_t group = affine ? job->w.group : INTEGER_UNIT, in_group = 0, g = 0;
     for (int32_t c = 0; c < run.n; c += n) {
         const int32_t *unit = x + c / INTEGER_UNIT * n_tokens * TILES_UNIT_WORDS;
         const float *scales = (const float *)(const void *)(unit + n_tokens * TILES_PAIRS);
-        int32_t half = c % INTEGER_UNIT / n;
+        bool second = c % INTEGER_UNIT != 0; /* half of a unit */
+        in_group += n;
         struct tiles_part part = {
             .lines = panel->lines + c / 2,
-            .x = unit + half * (n / 2) * n_tokens,
-            .scales = panel->scales[c / group],
-            .biases = affine && (c + n) % group == 0 ? panel->biases[c / group] : NULL,
+            .x = unit + (second ? TILES_PAIRS / 2 * n_tokens : 0),
+            .scales = panel->scales[g],
+            .biases = affine && in_group == group ? panel->biases[g] : NULL,
             .x_scales = scales,
-            .x_sums = scales + (1 + half) * n_tokens,
+            .x_sums = scales + (second ? 2 : 1) * n_tokens,
             .n_lines = n / 2,
         };
         tiles_add_part(y, &part, n_tokens);
+        if (in_group == group) {
+            in_group = 0;
+            g++;
+        }
     }
 }
 
@@ -240,6 +245,20 @@ static void tiles_fill_block(struct integer_panel *panel, const struct linear_jo
     }
 }
 
+/* One of n_parts equal parts of the dense weights that the next run will read. */
+static void tiles_prefetch(const struct weight_source *w, int32_t row, int32_t n_rows,
+                           int32_t first, int32_t part, int32_t n_parts)
+{
+    int32_t cols = tiles_min(w->cols - first, TILES_UNITS * INTEGER_UNIT);
+    int32_t end = n_rows * (part + 1) / n_parts;
+    for (int32_t r = n_rows * part / n_parts; cols > 0 && r < end; r++) {
+        const unsigned char *at = w->data;
+        at += 2 * ((size_t)(row + r) * (size_t)w->cols + (size_t)first);
+        for (int32_t i = 0; i < 2 * cols; i += 64)
+            __builtin_prefetch(at + i, 0, 2);
+    }
+}
+
 static void tiles_fill(struct tiles *s, const struct linear_job *job, int32_t row, int32_t n_rows,
                        struct integer_run run)
 {
@@ -258,7 +277,7 @@ static void tiles_fill(struct tiles *s, const struct linear_job *job, int32_t ro
 static void tiles_panel_rows(const struct linear_job *job, struct tiles *s, int32_t row,
                              int32_t n_rows)
 {
-    const int32_t most = INTEGER_PANEL_UNITS * INTEGER_UNIT;
+    const int32_t most = TILES_UNITS * INTEGER_UNIT;
     int32_t width = tiles_width(job->x.rows, TILES_WIDTH), panels = (n_rows + 15) / INTEGER_BLOCK;
     int32_t n_tiles = (job->x.rows + width - 1) / width;
     for (int32_t p = 0; p < panels; p++)
@@ -266,11 +285,14 @@ static void tiles_panel_rows(const struct linear_job *job, struct tiles *s, int3
     for (int32_t c = 0; c < job->w.cols; c += most) {
         struct integer_run run = {c, tiles_min(job->w.cols - c, most)};
         tiles_fill(s, job, row, n_rows, run);
-        for (int32_t tile = 0; tile < n_tiles; tile++)
+        for (int32_t tile = 0; tile < n_tiles; tile++) {
+            if (job->w.type != WEIGHT_AFFINE)
+                tiles_prefetch(&job->w, row, n_rows, c + most, tile, n_tiles);
             for (int32_t p = 0; p < panels; p++)
                 tiles_multiply_width(&s->panels[p], job, run,
                                      tiles_unit(job, width, tile, c / INTEGER_UNIT),
                                      &s->y[p][tile * width], width);
+        }
     }
     for (int32_t t = 0; t < job->x.rows; t++)
         for (int32_t p = 0; p < panels; p++)

@@ -21,7 +21,8 @@
 #include "backend/cpu/integer.h"
 
 enum {
-    TILES_TOKENS = 240, /* at most in one linear_job */
+    TILES_TOKENS = 480, /* at most in one linear_job */
+    TILES_UNITS = 4,    /* of x and w that are multiplied at a time */
     TILES_PAIRS = INTEGER_UNIT / 2,
     TILES_UNIT_WORDS =
         TILES_PAIRS + 3, /* of a token: pairs, the scale, sums of at most two groups */
@@ -40,15 +41,18 @@ static inline int32_t tiles_width(int32_t tokens, int32_t most)
     return (tokens + n - 1) / n;
 }
 
-/* A unit of a tile: the first pair of each token, the second of each, ..., then the scales, then
+/* Four units of the first tile, the same four of the second, ..., then the next four units. A unit
+ * of a tile: the first pair of each token, the second of each, ..., then the scales, then
  * the sums of x over the unit's first group (or over the group that ends with the unit, if those
  * are longer), then over its second. */
 static inline int32_t *tiles_unit(const struct linear_job *job, int32_t width, int32_t tile,
                                   int32_t unit)
 {
-    size_t words = (size_t)width * TILES_UNIT_WORDS;
-    size_t at = (size_t)tile * (size_t)integer_units(job->w.cols) + (size_t)unit;
-    return (int32_t *)(void *)job->prepared + at * words;
+    int32_t units = integer_units(job->w.cols), first = unit / TILES_UNITS * TILES_UNITS;
+    int32_t n_tiles = (job->x.rows + width - 1) / width;
+    int32_t together = units - first < TILES_UNITS ? units - first : TILES_UNITS;
+    size_t at = (size_t)first * (size_t)n_tiles + (size_t)(tile * together + unit - first);
+    return (int32_t *)(void *)job->prepared + at * (size_t)width * TILES_UNIT_WORDS;
 }
 
 static inline size_t tiles_prepared_floats(int32_t cols)
