@@ -44,8 +44,10 @@ TARGET_VNNI static void dpwssd_loop(void)
         sums[k] = _mm512_set1_epi32(k);
     for (int n = 0; n < LOOPS; n++) {
 #pragma GCC unroll 12
-        for (int k = 0; k < CHAINS; k++)
+        for (int k = 0; k < CHAINS; k++) {
             sums[k] = _mm512_dpwssd_epi32(sums[k], w, x);
+            __asm__("" : "+v"(sums[k])); /* or gcc would copy registers */
+        }
     }
 #pragma GCC unroll 12
     for (int k = 0; k < CHAINS; k++)
@@ -60,8 +62,10 @@ TARGET_VNNI static void dpbusd_loop(void)
         sums[k] = _mm512_set1_epi32(k);
     for (int n = 0; n < LOOPS; n++) {
 #pragma GCC unroll 12
-        for (int k = 0; k < CHAINS; k++)
+        for (int k = 0; k < CHAINS; k++) {
             sums[k] = _mm512_dpbusd_epi32(sums[k], w, x);
+            __asm__("" : "+v"(sums[k]));
+        }
     }
 #pragma GCC unroll 12
     for (int k = 0; k < CHAINS; k++)

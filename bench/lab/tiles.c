@@ -3,7 +3,7 @@
  * turns with what the processor's integers can do at most in registers. Layers take turns as in a
  * model, so that their weights come from memory.
  *
- *   lab_tiles [--isa avx2|avx512|neon] [--tokens N] [--rounds N] */
+ *   tiles [--isa avx2|avx512|neon] [--tokens N] [--passes N] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +45,7 @@ static uint32_t next_random(void)
 static void *need(void *memory)
 {
     if (!memory) {
-        fputs("lab_tiles: out of memory\n", stderr);
+        fputs("tiles: out of memory\n", stderr);
         exit(2);
     }
     return memory;
@@ -102,7 +102,7 @@ static struct backend *open_backend(const char *isa)
     struct vlmd_error err;
     struct backend *be = backend_cpu_open(&(struct cpu_options){1, isa, "int16"}, &err);
     if (!be) {
-        fprintf(stderr, "lab_tiles: %s\n", err.text);
+        fprintf(stderr, "tiles: %s\n", err.text);
         exit(2);
     }
     return be;
@@ -112,7 +112,7 @@ static void load(struct backend *be, struct weight *w, const struct weight_sourc
 {
     struct vlmd_error err;
     if (be->ops->weight_load(be, w, source, &err) != 0) {
-        fprintf(stderr, "lab_tiles: %s\n", err.text);
+        fprintf(stderr, "tiles: %s\n", err.text);
         exit(2);
     }
 }
@@ -185,11 +185,11 @@ int main(int argc, char **argv)
             o.isa = argv[i + 1];
         else if (strcmp(argv[i], "--tokens") == 0)
             o.tokens = atoi(argv[i + 1]);
-        else if (strcmp(argv[i], "--rounds") == 0)
+        else if (strcmp(argv[i], "--passes") == 0)
             o.rounds = atoi(argv[i + 1]);
     }
     if (argc % 2 == 0 || o.tokens < CHECKED_TOKENS || o.rounds < 1) {
-        fputs("usage: lab_tiles [--isa avx2|avx512|neon] [--tokens N] [--rounds N]\n", stderr);
+        fputs("usage: tiles [--isa avx2|avx512|neon] [--tokens N] [--passes N]\n", stderr);
         return 2;
     }
     struct backend *be = open_backend(o.isa);

@@ -38,7 +38,7 @@ static const struct option {
     {"--kv-tokens", TYPE_INT, AT(kv_tokens), 0, INT32_MAX, "N", "0: the engine's default (0)"},
     {"--isa", TYPE_TEXT, AT(isa), 0, 0, "NAME", "kernels: auto, c, avx2, avx512, neon (auto)"},
     {"--activations", TYPE_TEXT, AT(activations), 0, 0, "NAME",
-     "what layers of 2 to 8 bits multiply with: auto, int16, float32 (auto: int16)"},
+     "what 2 to 8 bits and vision towers multiply with: auto, int16, float32 (auto: int16)"},
     {"--json", TYPE_FLAG, AT(json), 0, 0, NULL,
      "one JSON object with answer, figures and what became of each image"},
     {"--fetch-ports", TYPE_TEXT, AT(fetch_ports), 0, 0, "N,N...",

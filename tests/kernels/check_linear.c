@@ -252,7 +252,11 @@ static void check_dense_integers(struct check *c)
         disturb_weights(c, &odd.source);
         check_weight(c, odd, true);
     }
-    check_weight(c, many_rows_weight(c, 3, 70), true);
+    /* More tokens than are taken at a time. */
+    struct test_weight w = many_rows_weight(c, 5, 70);
+    load_weight(c, &w);
+    check_batch(c, &w, NULL, 1000);
+    free_weight(c, &w);
 }
 
 void check_integers(struct check *c)
