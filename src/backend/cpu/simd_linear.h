@@ -29,6 +29,8 @@ enum {
     TILE_TOKENS = 3,
 };
 
+#define LINEAR_LEAST 1e-30f
+
 /* How scratch is used by the panel way. Row r's units are numbers r * units and following. */
 struct panel {
     float values[PANEL_UNITS][UNIT];          /* integers, or weights that are dense */
@@ -79,6 +81,14 @@ static inline void add_group_sums(float *sums, const v8 columns[8], int32_t firs
         sums[(first + 8 * lane) / group] += lanes[lane];
 }
 
+/* At most a unit. What 16^6 would make less than float32's normal numbers is 0 on both ways: else a
+ * product that lies halfway between two numbers would be rounded by what is left of it. */
+static inline void copy_x(float *to, const float *x, int32_t n)
+{
+    for (int32_t i = 0; i < UNIT && i < n; i++)
+        to[i] = x[i] < LINEAR_LEAST && x[i] > -LINEAR_LEAST ? 0.0f : x[i];
+}
+
 static inline void prepare_affine(const struct linear_job *job, const float *x, float *to)
 {
     int32_t units = units_of(&job->w), group = job->w.group;
@@ -89,13 +99,9 @@ static inline void prepare_affine(const struct linear_job *job, const float *x, 
     float factor = uses_words(job) ? 1.0f / 16 : 1.0f;
     for (int32_t u = 0; u < units; u++) {
         float padded[UNIT] = {0};
-        const float *from = x + (size_t)u * UNIT;
-        if ((u + 1) * UNIT > job->w.cols) {
-            memcpy(padded, from, (size_t)(job->w.cols - u * UNIT) * sizeof *from);
-            from = padded;
-        }
+        copy_x(padded, x + (size_t)u * UNIT, job->w.cols - u * UNIT);
         v8 columns[8];
-        v8_transpose64(columns, from);
+        v8_transpose64(columns, padded);
         add_group_sums(sums, columns, u * UNIT, group);
         float scale = 1.0f;
         SIMD_UNROLL
