@@ -116,7 +116,7 @@ static void fma_chunk(void *context, int32_t chunk, int32_t thread)
     wide_float sums[12], x, y;
     for (int i = 0; i < 8; i++) {
         x[i] = 0.999f;
-        y[i] = 0.001f * (float)chunk;
+        y[i] = 0.001f * (float)(chunk + 1); /* sums stay far from zero */
     }
     for (int k = 0; k < 12; k++)
         sums[k] = y + (float)k;
