@@ -61,8 +61,8 @@ PEERS = {  # name: (driver, files it reads, arguments before the threads)
     "transformers-avx2-bf16": ("peer_transformers.py", ("mlx",), ("bf16",)),
     "transformers-avx2-f32": ("peer_transformers.py", ("mlx",), ("f32", "--vision-only")),
 }
-# Peers with avx2 in their names run as on a processor without AVX-512: llama.cpp from a second build of it (setup.py puts
-# it beside the first), torch told so.
+# Peers with avx2 in their names, and vlmd beside them, run as on a processor without AVX-512: llama.cpp from a second build
+# of it (setup.py puts it beside the first), torch told so.
 AVX2 = {"PYTHONPATH": os.path.join(sys.prefix, "avx2"), "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
 
 
@@ -139,11 +139,13 @@ class Bench:
         names = PEERS[peer][1] if peer else ("mlx",)
         return [os.path.abspath(os.path.join(self.folder(model), name)) for name in names]
 
-    def start(self, model, peer):
+    def start(self, model, peer, beside=None):
+        """A peer, or (peer None) vlmd as it is measured beside one: held to AVX2 where that is."""
         log = os.path.join(self.args.work, f"{peer or 'vlmd'}.log")
         threads = str(self.args.threads)
         if not peer:
             command = [os.path.abspath(self.args.ours), *self.files(model, None), threads, str(KV_TOKENS)]
+            command += ["avx2"] if "avx2" in beside else []
         else:
             driver, _, more = PEERS[peer]
             command = [sys.executable, os.path.join(HERE, driver), *self.files(model, peer), *more]
@@ -216,7 +218,7 @@ class Bench:
 
     def memory(self, model, measure, peer):
         """A pair in fresh processes, for the time and for what they needed at most."""
-        ours, theirs = self.start(model, None), self.start(model, peer)
+        ours, theirs = self.start(model, None, peer), self.start(model, peer)
         try:
             alive = self.cell(model, measure, peer, ours, theirs)
             if alive and not self.done(model, MEMORY, peer):
@@ -231,7 +233,7 @@ class Bench:
             seconds = []
             for who in (None, peer):
                 sizes = prepare_files(self.files(model, who), cold=measure == "load-cold")
-                driver = self.start(model, who)
+                driver = self.start(model, who, peer)
                 seconds.append(f"{driver.load_seconds:.6f}")
                 name = f"{driver.name}; {sizes}"
                 driver.close()
@@ -254,7 +256,7 @@ class Bench:
             for measure in [m for m in wanted if m in LINES and not m.startswith("first")]:
                 if measure.split("-")[0] in too_slow:
                     continue
-                ours = ours or self.start(model, None)
+                ours = ours or self.start(model, None, peer)
                 theirs = theirs or self.start(model, peer)
                 try:
                     alive = self.cell(model, measure, peer, ours, theirs)

@@ -8,6 +8,7 @@ is not the newest of the line's, the cell has a dagger.
 """
 
 import csv
+import itertools
 import os
 import sys
 
@@ -34,14 +35,14 @@ PEERS = {
     "llama-q4_0": "llama.cpp Q4_0",
     "llama-q4_1": "llama.cpp Q4_1",
     "llama-q4_k_m": "llama.cpp Q4_K_M",
-    "llama-avx2-q4_0": "llama.cpp Q4_0, AVX2",
-    "llama-avx2-q4_1": "llama.cpp Q4_1, AVX2",
-    "llama-avx2-q4_k_m": "llama.cpp Q4_K_M, AVX2",
+    "llama-avx2-q4_0": "llama.cpp Q4_0",
+    "llama-avx2-q4_1": "llama.cpp Q4_1",
+    "llama-avx2-q4_k_m": "llama.cpp Q4_K_M",
     "mlx": "mlx-vlm",
     "transformers-bf16": "transformers bf16",
     "transformers-f32": "transformers f32",
-    "transformers-avx2-bf16": "transformers bf16, AVX2",
-    "transformers-avx2-f32": "transformers f32, AVX2",
+    "transformers-avx2-bf16": "transformers bf16",
+    "transformers-avx2-f32": "transformers f32",
 }
 
 
@@ -104,11 +105,14 @@ def sections(folder):
             continue
         with open(os.path.join(folder, name), newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        for model in dict.fromkeys(r["model"] for r in rows):
-            of_model = [r for r in rows if r["model"] == model]
+        for model, avx2 in itertools.product(dict.fromkeys(r["model"] for r in rows), (False, True)):
+            of_model = [r for r in rows if r["model"] == model and ("avx2" in r["peer_name"]) == avx2]
+            if not of_model:
+                continue
             versions = list(dict.fromkeys(r["vlmd_version"] for r in of_model))
             peers = list(dict.fromkeys(r["peer_version"].split(";")[0].split(", ")[0] for r in of_model))
-            yield f"**{model.upper()}**, {name.removesuffix('.csv')}, {rows[-1]['date']}. vlmd {', '.join(versions)} (†: not the last of them); {'; '.join(peers)}."
+            held = ", all held to AVX2" if avx2 else ""
+            yield f"**{model.upper()}{held}**, {name.removesuffix('.csv')}, {of_model[-1]['date']}. vlmd {', '.join(versions)} (†: not the last of them); {'; '.join(peers)}."
             yield ""
             yield from table_of(of_model)
             yield ""
