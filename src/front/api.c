@@ -36,7 +36,7 @@ static struct caller caller_of(const struct api *api, const struct http_request 
         .priority = access_priority(key, request),
         .owner = access_owner(api->access, key),
         .images_of = auth_key_number(key),
-        .image_pixels = key ? key->image_pixels : 0,
+        .images = key ? key->images : (struct image_allowance){.max_images = ALLOWANCE_OF_SERVER},
     };
 }
 

@@ -16,7 +16,7 @@ void auth_keys_free(struct auth_keys *keys)
 
 int auth_keys_begin(struct auth_keys *keys, const char *name, struct vlmd_error *err)
 {
-    struct auth_key key = {0};
+    struct auth_key key = {.images.max_images = ALLOWANCE_OF_SERVER};
     if (*name == '\0' || strlen(name) >= sizeof key.name)
         return err_set(err, VLMD_INVALID, "key", "a key wants a name of up to %zu bytes",
                        sizeof key.name - 1);
@@ -94,6 +94,32 @@ static int set_once(const struct auth_key *key, struct vlmd_error *err)
                : 0;
 }
 
+/* 1 when the line was one about images, 0 when it is another's. */
+static int set_images(struct image_allowance *images, const char *name, const char *value,
+                      struct vlmd_error *err)
+{
+    const struct {
+        const char *name;
+        uint64_t max, *value;
+    } lines[] = {
+        {"image-pixels", INT64_MAX, &images->all_pixels},
+        {"max-image-bytes", 1 << 30, &images->max_image_bytes},
+        {"max-image-pixels", INT32_MAX, &images->max_image_pixels},
+        {"max-image-side", 65535, &images->max_image_side},
+    };
+    uint64_t count;
+    if (strcmp(name, "max-images") == 0) {
+        if (read_count(name, value, 64, &count, err) < 0)
+            return -1;
+        images->max_images = (int64_t)count;
+        return 1;
+    }
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        if (strcmp(name, lines[i].name) == 0)
+            return read_count(name, value, lines[i].max, lines[i].value, err) < 0 ? -1 : 1;
+    return 0;
+}
+
 int auth_keys_set(struct auth_keys *keys, const char *name, const char *value,
                   struct vlmd_error *err)
 {
@@ -110,14 +136,15 @@ int auth_keys_set(struct auth_keys *keys, const char *name, const char *value,
         key->rate_limit = (unsigned)count;
         return status;
     }
-    if (strcmp(name, "image-pixels") == 0)
-        return read_count(name, value, INT64_MAX, &key->image_pixels, err);
     if (strcmp(name, "admin") == 0) {
         if (setting_read_toggle(value, &key->admin))
             return 0;
         return err_set(err, VLMD_INVALID, name, "admin wants yes or no, not %s", value);
     }
-    return err_set(err, VLMD_INVALID, name, "a key has no line %s", name);
+    int taken = set_images(&key->images, name, value, err);
+    if (taken == 0)
+        return err_set(err, VLMD_INVALID, name, "a key has no line %s", name);
+    return taken < 0 ? -1 : 0;
 }
 
 int auth_keys_check(const struct auth_keys *keys, struct vlmd_error *err)
@@ -147,11 +174,18 @@ int auth_keys_copy(struct auth_keys *out, const struct auth_keys *keys, struct v
     return 0;
 }
 
+static bool same_images(const struct image_allowance *a, const struct image_allowance *b)
+{
+    return a->all_pixels == b->all_pixels && a->max_images == b->max_images &&
+           a->max_image_bytes == b->max_image_bytes && a->max_image_pixels == b->max_image_pixels &&
+           a->max_image_side == b->max_image_side;
+}
+
 static bool same_key(const struct auth_key *a, const struct auth_key *b)
 {
     return strcmp(a->name, b->name) == 0 && hash_equal(a->digest, b->digest) &&
            a->has_priority == b->has_priority && a->priority == b->priority &&
-           a->rate_limit == b->rate_limit && a->image_pixels == b->image_pixels &&
+           a->rate_limit == b->rate_limit && same_images(&a->images, &b->images) &&
            a->admin == b->admin;
 }
 

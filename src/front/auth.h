@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/hash.h"
+#include "front/image_allowance.h"
 #include "front/queue.h"
 
 struct auth_key {
@@ -17,8 +18,8 @@ struct auth_key {
     bool has_priority;
     enum priority priority; /* the highest that it may ask for, and what it gets unasked */
     unsigned rate_limit;    /* requests a minute; 0: as the server's setting */
-    uint64_t image_pixels;  /* of all images of one request together; 0: any number */
-    bool admin;             /* opens the admin port */
+    struct image_allowance images;
+    bool admin; /* opens the admin port */
 };
 
 struct auth_keys {

@@ -281,7 +281,7 @@ void call_begin(struct calls *calls, const struct call_kind *kind, void *context
     c->ticket.queue.priority = caller->priority;
     c->ticket.queue.owner = caller->owner;
     c->images_of = caller->images_of;
-    c->pixel_budget = caller->image_pixels;
+    c->allowance = caller->images;
     c->model = -1;
     c->began = uv_now(calls->loop);
     c->work.data = c;

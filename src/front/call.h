@@ -9,6 +9,7 @@
 #include "front/admission.h"
 #include "front/errors.h"
 #include "front/http_conn.h"
+#include "front/image_allowance.h"
 #include "front/random_id.h"
 #include "front/workers.h"
 
@@ -50,12 +51,12 @@ struct call {
     struct calls *owner;
     struct http_conn *conn; /* NULL once the client is gone or answered */
     int model;
-    uint64_t began;        /* ms of the loop */
-    uint64_t images_of;    /* as the caller's */
-    uint64_t pixel_budget; /* the same */
-    bool started;          /* its prompt is being worked on */
-    bool streaming;        /* the head of a stream was sent */
-    bool again; /* its worker died before anything was sent, and it was begun once more */
+    uint64_t began;     /* ms of the loop */
+    uint64_t images_of; /* as the caller's */
+    struct image_allowance allowance;
+    bool started;   /* its prompt is being worked on */
+    bool streaming; /* the head of a stream was sent */
+    bool again;     /* its worker died before anything was sent, and it was begun once more */
     char id[RANDOM_ID_BYTES];
     char waited[80]; /* header fields, of an answer that had to wait for its turn */
 
@@ -73,9 +74,9 @@ struct call {
 /* Who asks, and what that is worth. */
 struct caller {
     enum priority priority;
-    unsigned owner;        /* the same number for requests that share their turns */
-    uint64_t images_of;    /* the same number for requests that may find each other's images kept */
-    uint64_t image_pixels; /* of all images together, as they were sent; 0: any number */
+    unsigned owner;     /* the same number for requests that share their turns */
+    uint64_t images_of; /* the same number for requests that may find each other's images kept */
+    struct image_allowance images;
 };
 
 /* *out, which may be NULL then, is the caller's to stop and to close also after an error. */

@@ -275,12 +275,13 @@ static void on_images(void *context, const struct vlmd_error *err)
 static void decode_images(struct chat *c)
 {
     const struct chats_options *o = &c->owner->options;
+    const struct image_allowance *allowance = &c->call.allowance;
     const struct chat_images_options options = {
         .decoders = c->owner->decoders,
         .metrics = is_estimate(c) ? NULL : call_metrics(&c->call),
-        .limit_side = o->limit_side,
-        .limit_pixels = o->limit_pixels,
-        .pixel_budget = c->call.pixel_budget,
+        .limit_side = (int32_t)allowance_or(allowance->max_image_side, (uint64_t)o->limit_side),
+        .limit_pixels = allowance_or(allowance->max_image_pixels, o->limit_pixels),
+        .pixel_budget = allowance->all_pixels,
         .max_side = o->max_side,
         .to_srgb = o->to_srgb,
         .header_only = is_estimate(c),
@@ -344,6 +345,10 @@ static void begin(struct call *call, void *context)
     struct chat *c = (struct chat *)call;
     c->owner = context;
     c->limits = c->owner->options.limits;
+    c->limits.max_image_bytes =
+        allowance_or(call->allowance.max_image_bytes, c->limits.max_image_bytes);
+    if (call->allowance.max_images != ALLOWANCE_OF_SERVER)
+        c->limits.max_images = (size_t)call->allowance.max_images;
 }
 
 static int parse(struct call *call, const char *body, size_t len, struct vlmd_error *err)

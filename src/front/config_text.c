@@ -189,8 +189,22 @@ static void append_key(struct buf *out, const struct auth_key *key)
     buf_appendf(out, "# key %s:", key->name);
     if (key->has_priority)
         buf_appendf(out, " priority = %s,", priority_name(key->priority));
-    buf_appendf(out, " rate-limit = %u, image-pixels = %llu, admin = %s\n", key->rate_limit,
-                (unsigned long long)key->image_pixels, key->admin ? "yes" : "no");
+    const struct image_allowance *images = &key->images;
+    const struct {
+        const char *name;
+        uint64_t value;
+    } lines[] = {
+        {"image-pixels", images->all_pixels},
+        {"max-image-bytes", images->max_image_bytes},
+        {"max-image-pixels", images->max_image_pixels},
+        {"max-image-side", images->max_image_side},
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        if (lines[i].value > 0)
+            buf_appendf(out, " %s = %llu,", lines[i].name, (unsigned long long)lines[i].value);
+    if (images->max_images != ALLOWANCE_OF_SERVER)
+        buf_appendf(out, " max-images = %d,", (int)images->max_images);
+    buf_appendf(out, " rate-limit = %u, admin = %s\n", key->rate_limit, key->admin ? "yes" : "no");
 }
 
 void config_append_effective(struct buf *out, const struct config *config)

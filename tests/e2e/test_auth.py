@@ -62,6 +62,34 @@ def test_secrets_are_not_logged(guarded):
     assert SECRET not in server.log() and "somebody" not in server.log()
 
 
+def test_a_key_has_limits_of_its_own_for_images(start, tmp_path):
+    path = tmp_path / "keys"
+    path.write_text(
+        "[key more]\nsecret = more-secret\nmax-images = 3\nmax-image-side = 200\n"
+        "max-image-pixels = 40000\nmax-image-bytes = 100000\n"
+        "[key less]\nsecret = less-secret\nmax-images = 1\nmax-image-bytes = 50\n"
+        "[key none]\nsecret = none-secret\nmax-images = 0\n"
+        f"[key plain]\nsecret = {SECRET}\n"
+    )
+    path.chmod(0o600)
+    limits = ("--max-images", 2, "--max-image-side", 100, "--max-image-pixels", 8000)
+    server = ready(start("--key-file", path, *limits, wait=False))
+
+    def status(secret, *sides):
+        parts = [image_part(png(side, side)) for side in sides]
+        return chat(server, [text_part("say hi"), *parts], bearer(secret)).status
+
+    assert status(SECRET, 28, 28) == 200
+    assert status(SECRET, 28, 28, 28) == 400
+    assert status("more-secret", 28, 28, 28) == 200
+    assert status("less-secret", 28) == 400  # more than 50 bytes
+    assert status("none-secret") == 200
+    assert status("none-secret", 28) == 400
+    assert status(SECRET, 150) == 400
+    assert status("more-secret", 150) == 200
+    assert status("more-secret", 201) == 400
+
+
 def test_the_admin_port_wants_a_key_that_opens_it(guarded):
     server = ready(guarded[0])
 

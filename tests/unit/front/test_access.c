@@ -37,7 +37,13 @@ static void test_keys(void **state)
     assert_int_equal(auth_keys_set(&keys, "priority", "low", &err), 0);
     assert_int_equal(auth_keys_set(&keys, "rate-limit", "7", &err), 0);
     assert_int_equal(auth_keys_set(&keys, "image-pixels", "1000000", &err), 0);
+    assert_int_equal(auth_keys_set(&keys, "max-images", "0", &err), 0);
+    assert_int_equal(auth_keys_set(&keys, "max-image-side", "640", &err), 0);
     assert_int_equal(auth_keys_set(&keys, "admin", "yes", &err), 0);
+    assert_int_equal(keys.items[0].images.max_images, ALLOWANCE_OF_SERVER);
+    assert_int_equal(keys.items[1].images.max_images, 0);
+    assert_int_equal(keys.items[1].images.all_pixels, 1000000);
+    assert_int_equal(keys.items[1].images.max_image_side, 640);
     assert_int_equal(auth_keys_check(&keys, &err), 0);
     assert_ptr_equal(auth_find(&keys, "Bearer alice-secret"), &keys.items[0]);
     assert_ptr_equal(auth_find(&keys, "bearer  bob-secret"), &keys.items[1]);
@@ -74,6 +80,7 @@ static void test_wrong_keys(void **state)
         {"sha256", "zz"},      {"priority", "urgent"},      {"rate-limit", "-1"},
         {"rate-limit", "1e3"}, {"rate-limit", ""},          {"image-pixels", "many"},
         {"admin", "perhaps"},  {"password", "long enough"}, {"rate-limit", "1000001"},
+        {"max-images", "65"},  {"max-image-side", "65536"}, {"max-image-bytes", "1073741825"},
     };
     struct vlmd_error err;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
