@@ -2,11 +2,9 @@
  * of pairs, times tiles of as many tokens as registers hold sums of. */
 #pragma once
 
-#include "backend/cpu/simd_blocks.h"
-#include "backend/cpu/simd_integer_panel.h"
-#include "backend/cpu/simd_integer_x.h"
 #include "backend/cpu/simd_lines.h"
-#include "backend/cpu/simd_tiles_dense.h"
+#include "backend/cpu/simd_tiles_panel.h"
+#include "backend/cpu/simd_tiles_x.h"
 #include "backend/cpu/tiles.h"
 
 enum {
@@ -22,12 +20,6 @@ _Static_assert(sizeof(struct tiles) <= KERNEL_SCRATCH * sizeof(float), "too litt
 
 /* ---- x */
 
-/* One unit of a token, `at` being its place in the unit's tile. */
-struct tiles_x {
-    int32_t *unit;
-    int32_t width, at;
-};
-
 static void tiles_store_x(struct tiles_x to, const int16_t *x, float scale, const float sums[2])
 {
     int32_t words[TILES_UNIT_WORDS];
@@ -38,53 +30,9 @@ static void tiles_store_x(struct tiles_x to, const int16_t *x, float scale, cons
         to.unit[i * to.width + to.at] = words[i];
 }
 
-/* `sum`: of the group so far, where groups are longer than a unit. */
-static void tiles_prepare_unit(const struct linear_job *job, struct tiles_x to, const float *from,
-                               int32_t u, float *sum)
-{
-    int16_t x[INTEGER_UNIT];
-    int32_t sums[2];
-    if (job->w.type != WEIGHT_AFFINE) {
-        float scale = tiles_dense_x(x, from);
-        tiles_store_x(to, x, scale, (float[2]){0.0f, 0.0f});
-        return;
-    }
-    float scale = integer_prepare_unit(x, sums, from);
-    if (job->w.group < INTEGER_UNIT) {
-        tiles_store_x(to, x, scale, (float[2]){scale * (float)sums[0], scale * (float)sums[1]});
-        return;
-    }
-    bool begins = u * INTEGER_UNIT % job->w.group == 0;
-    *sum = (begins ? 0.0f : *sum) + scale * (float)(sums[0] + sums[1]);
-    tiles_store_x(to, x, scale, (float[2]){*sum, 0.0f});
-}
-
-static void tiles_prepare_token(const struct linear_job *job, int32_t token, int32_t width)
-{
-    const float *x = job->x.data + (size_t)token * (size_t)job->x.stride;
-    int32_t cols = job->w.cols;
-    float sum = 0.0f;
-    for (int32_t u = 0; u < integer_units(cols); u++) {
-        float padded[INTEGER_UNIT] = {0};
-        const float *from = x + (size_t)u * INTEGER_UNIT;
-        if ((u + 1) * INTEGER_UNIT > cols) {
-            memcpy(padded, from, (size_t)(cols - u * INTEGER_UNIT) * sizeof *from);
-            from = padded;
-        }
-        struct tiles_x to = {tiles_unit(job, width, token / width, u), width, token % width};
-        tiles_prepare_unit(job, to, from, u, &sum);
-    }
-}
-
 static void simd_tiles_prepare(const struct linear_job *job, int32_t tile)
 {
-    int32_t width = tiles_width(job->x.rows, TILES_WIDTH);
-    int32_t left = job->x.rows - tile * width, n = left < width ? left : width;
-    for (int32_t u = 0; n < width && u < integer_units(job->w.cols); u++)
-        memset(tiles_unit(job, width, tile, u), 0,
-               (size_t)width * TILES_UNIT_WORDS * sizeof(int32_t));
-    for (int32_t t = 0; t < n; t++)
-        tiles_prepare_token(job, tile * width + t, width);
+    tiles_prepare(job, tile, tiles_width(job->x.rows, TILES_WIDTH), tiles_store_x);
 }
 
 /* ---- y */
@@ -204,75 +152,6 @@ static void tiles_multiply_width(const struct integer_panel *panel, const struct
     }
 }
 
-/* y of up to 16 rows of one token from their sums. */
-static void tiles_store_y(const struct linear_job *job, int32_t row, int32_t n_rows, int32_t token,
-                          const float *sums)
-{
-    float *y = job->y.data + (size_t)token * (size_t)job->y.stride + (size_t)row;
-    const float *bias = job->bias ? job->bias + row : NULL;
-    if (n_rows < INTEGER_BLOCK) {
-        for (int32_t r = 0; r < n_rows; r++)
-            y[r] = sums[r] + (bias ? bias[r] : 0.0f);
-        return;
-    }
-    line_floats added = bias ? line_floats_load(bias) : line_floats_set1(0.0f);
-    line_floats_store(y, line_floats_add(line_floats_load(sums), added));
-}
-
-static int32_t tiles_min(int32_t a, int32_t b)
-{
-    return a < b ? a : b;
-}
-
-/* From repacked weights: the columns of a run, of the block that `row` begins. */
-static void tiles_fill_block(struct integer_panel *panel, const struct linear_job *job, int32_t row,
-                             struct integer_run run)
-{
-    const struct weight_source *w = &job->w;
-    int32_t group = run.first / w->group, n = (run.n + w->group - 1) / w->group;
-    const unsigned char *at = job->blocks + (size_t)(row / INTEGER_BLOCK) * integer_block_bytes(w) +
-                              (size_t)group * integer_group_bytes(w);
-    uint32_t(*lines)[INTEGER_BLOCK] = panel->lines;
-    for (int32_t g = 0; g < n; g++) {
-        size_t scales_bytes = integer_scales_bytes(w);
-        widen(panel->scales[g], at, w->scale_type, 0, INTEGER_BLOCK);
-        widen(panel->biases[g], at + scales_bytes, w->scale_type, 0, INTEGER_BLOCK);
-        at += 2 * scales_bytes;
-        for (int32_t c = 0; c < w->group; c += 32, lines += BLOCK_PAIRS) {
-            block_unpack(lines, at, w->bits);
-            at += w->bits * INTEGER_LINE;
-        }
-    }
-}
-
-/* One of n_parts equal parts of the dense weights that the next run will read. */
-static void tiles_prefetch(const struct weight_source *w, int32_t row, int32_t n_rows,
-                           int32_t first, int32_t part, int32_t n_parts)
-{
-    int32_t cols = tiles_min(w->cols - first, TILES_UNITS * INTEGER_UNIT);
-    int32_t end = n_rows * (part + 1) / n_parts;
-    for (int32_t r = n_rows * part / n_parts; cols > 0 && r < end; r++) {
-        const unsigned char *at = w->data;
-        at += 2 * ((size_t)(row + r) * (size_t)w->cols + (size_t)first);
-        for (int32_t i = 0; i < 2 * cols; i += 64)
-            __builtin_prefetch(at + i, 0, 2);
-    }
-}
-
-static void tiles_fill(struct tiles *s, const struct linear_job *job, int32_t row, int32_t n_rows,
-                       struct integer_run run)
-{
-    const struct weight_source *w = &job->w;
-    for (int32_t p = 0; p * INTEGER_BLOCK < n_rows; p++) {
-        int32_t first = row + p * INTEGER_BLOCK;
-        int32_t n = tiles_min(n_rows - p * INTEGER_BLOCK, INTEGER_BLOCK);
-        if (job->blocks)
-            tiles_fill_block(&s->panels[p], job, first, run);
-        else
-            tiles_fill_dense(&s->panels[p], w, first, n, run);
-    }
-}
-
 /* Rows [row, row + n_rows) of w, at most TILES_PANELS times 16, and all tokens. */
 static void tiles_panel_rows(const struct linear_job *job, struct tiles *s, int32_t row,
                              int32_t n_rows)
@@ -284,7 +163,7 @@ static void tiles_panel_rows(const struct linear_job *job, struct tiles *s, int3
         memset(s->y[p], 0, (size_t)(n_tiles * width) * sizeof s->y[p][0]);
     for (int32_t c = 0; c < job->w.cols; c += most) {
         struct integer_run run = {c, tiles_min(job->w.cols - c, most)};
-        tiles_fill(s, job, row, n_rows, run);
+        tiles_fill(s->panels, job, row, n_rows, run);
         for (int32_t tile = 0; tile < n_tiles; tile++) {
             if (job->w.type != WEIGHT_AFFINE)
                 tiles_prefetch(&job->w, row, n_rows, c + most, tile, n_tiles);

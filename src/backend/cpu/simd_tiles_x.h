@@ -1,0 +1,69 @@
+/* What layers for many tokens make of x (tiles.h), up to where a unit's integers lie in a tile,
+ * which is for the including kernels to say. */
+#pragma once
+
+#include "backend/cpu/simd_integer_x.h"
+#include "backend/cpu/simd_tiles_dense.h"
+#include "backend/cpu/tiles.h"
+
+/* One unit of a token, `at` being its place in the unit's tile. */
+struct tiles_x {
+    int32_t *unit;
+    int32_t width, at;
+};
+
+/* Puts a unit's 64 integers, its scale and the sums of its groups where they belong. */
+typedef void (*tiles_store_x_fn)(struct tiles_x to, const int16_t *x, float scale,
+                                 const float sums[2]);
+
+/* `sum`: of the group so far, where groups are longer than a unit. */
+SIMD_INLINE void tiles_prepare_unit(const struct linear_job *job, struct tiles_x to,
+                                    const float *from, int32_t u, float *sum,
+                                    tiles_store_x_fn store)
+{
+    int16_t x[INTEGER_UNIT];
+    int32_t sums[2];
+    if (job->w.type != WEIGHT_AFFINE) {
+        float scale = tiles_dense_x(x, from);
+        store(to, x, scale, (float[2]){0.0f, 0.0f});
+        return;
+    }
+    float scale = integer_prepare_unit(x, sums, from);
+    if (job->w.group < INTEGER_UNIT) {
+        store(to, x, scale, (float[2]){scale * (float)sums[0], scale * (float)sums[1]});
+        return;
+    }
+    bool begins = u * INTEGER_UNIT % job->w.group == 0;
+    *sum = (begins ? 0.0f : *sum) + scale * (float)(sums[0] + sums[1]);
+    store(to, x, scale, (float[2]){*sum, 0.0f});
+}
+
+SIMD_INLINE void tiles_prepare_token(const struct linear_job *job, int32_t token, int32_t width,
+                                     tiles_store_x_fn store)
+{
+    const float *x = job->x.data + (size_t)token * (size_t)job->x.stride;
+    int32_t cols = job->w.cols;
+    float sum = 0.0f;
+    for (int32_t u = 0; u < integer_units(cols); u++) {
+        float padded[INTEGER_UNIT] = {0};
+        const float *from = x + (size_t)u * INTEGER_UNIT;
+        if ((u + 1) * INTEGER_UNIT > cols) {
+            memcpy(padded, from, (size_t)(cols - u * INTEGER_UNIT) * sizeof *from);
+            from = padded;
+        }
+        struct tiles_x to = {tiles_unit(job, width, token / width, u), width, token % width};
+        tiles_prepare_unit(job, to, from, u, &sum, store);
+    }
+}
+
+/* Tile number `tile`, of `width` tokens. */
+SIMD_INLINE void tiles_prepare(const struct linear_job *job, int32_t tile, int32_t width,
+                               tiles_store_x_fn store)
+{
+    int32_t left = job->x.rows - tile * width, n = left < width ? left : width;
+    for (int32_t u = 0; n < width && u < integer_units(job->w.cols); u++)
+        memset(tiles_unit(job, width, tile, u), 0,
+               (size_t)width * TILES_UNIT_WORDS * sizeof(int32_t));
+    for (int32_t t = 0; t < n; t++)
+        tiles_prepare_token(job, tile * width + t, width, store);
+}
