@@ -66,12 +66,20 @@ int buf_append_char(struct buf *b, char c)
     return buf_append(b, &c, 1);
 }
 
+/* Written where there is room, and only measured by that where there is not. */
 int buf_appendf(struct buf *b, const char *format, ...)
 {
     va_list args;
+    size_t room = b->cap - b->len;
     va_start(args, format);
-    int need = vsnprintf(NULL, 0, format, args);
+    int need = vsnprintf(b->data ? b->data + b->len : NULL, room, format, args);
     va_end(args);
+    if (need >= 0 && (size_t)need < room) {
+        b->len += (size_t)need;
+        return 0;
+    }
+    if (b->data)
+        b->data[b->len] = '\0';
     if (need < 0 || buf_reserve(b, (size_t)need) < 0) {
         b->failed = true;
         return -1;

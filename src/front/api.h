@@ -19,8 +19,10 @@ struct api {
     struct access *access;
     struct metrics *metrics;
     uv_loop_t *loop;
-    int64_t started; /* seconds since 1970 */
-    bool on_demand;  /* models that are found may be asked for */
+    int64_t started;       /* seconds since 1970 */
+    struct buf processes;  /* their part of the page of metrics */
+    uint64_t processes_ms; /* when the loop had that made */
+    bool on_demand;        /* models that are found may be asked for */
 };
 
 /* One listening port: a set of routes over the same state. */

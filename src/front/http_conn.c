@@ -13,7 +13,7 @@
 #define MAX_LINGER  (1u << 20)   /* bytes that a refused client may still send */
 #define MAX_OWED    (256u << 10) /* bytes of answers that a client may let wait and ask for more */
 
-static void feed_waiting(struct http_conn *c);
+static void go_on(struct http_conn *c);
 static void read_again(struct http_conn *c);
 
 /* ---- what a connection holds */
@@ -30,19 +30,18 @@ static bool over_memory(const struct http_server *s)
     return s->body_bytes > s->options.body_memory;
 }
 
-/* Takes what waits, and leaves nothing waiting. */
-static struct buf take_waiting(struct http_conn *c)
+/* Bytes of next requests that wait. */
+static size_t waiting_bytes(const struct http_conn *c)
 {
-    struct buf waiting = c->waiting;
-    c->waiting = (struct buf){0};
-    c->server->body_bytes -= waiting.len;
-    return waiting;
+    return c->waiting.len - c->waiting_at;
 }
 
 static void drop_waiting(struct http_conn *c)
 {
-    struct buf waiting = take_waiting(c);
-    buf_free(&waiting);
+    turns_leave(c);
+    c->server->body_bytes -= waiting_bytes(c);
+    buf_free(&c->waiting);
+    c->waiting_at = 0;
 }
 
 static void end_request(struct http_conn *c)
@@ -99,7 +98,7 @@ void conn_all_sent(struct http_conn *c)
     } else if (c->state == CONN_READING) {
         if (!c->reader)
             conn_set_deadline(c, DEADLINE_IDLE);
-        feed_waiting(c);
+        go_on(c);
     } else if (c->state == CONN_LINGER) {
         conn_set_deadline(c, DEADLINE_LINGER);
         if (uv_shutdown(&c->shutdown, (uv_stream_t *)&c->tcp, on_linger_shutdown) < 0)
@@ -177,8 +176,7 @@ static void answer_done(struct http_conn *c)
     end_request(c);
     c->state = CONN_READING;
     await_request(c);
-    if (!c->advancing) /* else the loop below us goes on */
-        feed_waiting(c);
+    go_on(c);
 }
 
 void http_respond(struct http_conn *c, int status, const char *type, const char *more,
@@ -349,14 +347,24 @@ static void throw_away(struct http_conn *c, size_t len)
         conn_close(c);
 }
 
-/* Keeps the bytes of next requests. The socket is left alone when a client has answers to take
- * before it gets others; while a request is worked on it is read, so that its end is seen. */
+/* The socket is left alone: its client has a turn to wait for, or answers to take. */
+static void hold(struct http_conn *c)
+{
+    c->paused = true;
+    uv_read_stop((uv_stream_t *)&c->tcp);
+    conn_set_deadline(c, DEADLINE_WATCH);
+    if (!owes_too_much(c))
+        turns_join(c);
+}
+
+/* Keeps the bytes of next requests. While a request is worked on the socket is read all the same,
+ * so that its end is seen. */
 static void keep_waiting(struct http_conn *c, const char *data, size_t len)
 {
     bool working = c->state == CONN_HANDLING;
-    bool much = c->waiting.len + len > MAX_WAITING || over_memory(c->server);
+    bool much = waiting_bytes(c) + len > MAX_WAITING || over_memory(c->server);
     if (c->flooded || (working && much)) {
-        throw_away(c, c->waiting.len + len);
+        throw_away(c, waiting_bytes(c) + len);
         return;
     }
     if (buf_append(&c->waiting, data, len) < 0) {
@@ -364,25 +372,20 @@ static void keep_waiting(struct http_conn *c, const char *data, size_t len)
         return;
     }
     c->server->body_bytes += len;
-    if (working)
-        return;
-    c->paused = true;
-    uv_read_stop((uv_stream_t *)&c->tcp);
-    conn_set_deadline(c, DEADLINE_WATCH);
+    if (!working)
+        hold(c);
 }
 
-/* Reads requests out of the bytes until they are used up or a request is being worked on. Answers
- * given at once make the loop go on instead of calling it again. */
-static void feed(struct http_conn *c, const char *data, size_t len)
+/* Reads one request out of the bytes, or as much of it as has come. Returns how many bytes belonged
+ * to it. */
+static size_t feed(struct http_conn *c, const char *data, size_t len)
 {
     size_t at = 0;
     bool again = len > 0;
-    c->advancing = true;
-    while (again && c->state == CONN_READING && !owes_too_much(c) && begin_request(c)) {
+    while (again && c->state == CONN_READING && begin_request(c)) {
         size_t used;
         enum http_read got = http_reader_feed(c->reader, data + at, len - at, &used);
         at += used;
-        again = at < len;
         charge(c, http_reader_bytes(c->reader));
         switch (got) {
         case HTTP_READ_MORE:
@@ -390,7 +393,6 @@ static void feed(struct http_conn *c, const char *data, size_t len)
             break;
         case HTTP_READ_HEAD:
             judge_head(c);
-            again = again || c->reader != NULL;
             break;
         case HTTP_READ_DONE:
             work_on_request(c);
@@ -399,21 +401,43 @@ static void feed(struct http_conn *c, const char *data, size_t len)
             refuse(c, http_reader_refusal_status(c->reader), http_reader_refusal_text(c->reader));
             break;
         }
+        /* A body may be empty, and then there are no bytes to find that in. */
+        again = c->reader && (at < len || got == HTTP_READ_HEAD);
     }
-    c->advancing = false;
-    if (at < len && (c->state == CONN_HANDLING || c->state == CONN_READING))
-        keep_waiting(c, data + at, len - at);
+    return at;
 }
 
-/* What waited is read now, and then the socket again. */
-static void feed_waiting(struct http_conn *c)
+/* The client may send, or gets a turn for what it has sent already. */
+static void go_on(struct http_conn *c)
 {
-    struct buf waiting = take_waiting(c);
-    if (waiting.len > 0)
-        feed(c, waiting.data, waiting.len);
-    buf_free(&waiting);
-    if (c->paused && c->state == CONN_READING && c->waiting.len == 0)
+    if (waiting_bytes(c) > 0)
+        hold(c);
+    else if (c->paused)
         read_again(c);
+}
+
+void conn_take_turn(struct http_conn *c)
+{
+    struct buf bytes =
+        c->waiting; /* ours while they are read, whatever becomes of the connection */
+    size_t at = c->waiting_at;
+    c->server->body_bytes -= waiting_bytes(c);
+    c->waiting = (struct buf){0};
+    c->waiting_at = 0;
+    at += feed(c, bytes.data + at, bytes.len - at);
+    if (at == bytes.len || c->state == CONN_LINGER || c->state == CONN_CLOSED) {
+        buf_free(&bytes);
+    } else {
+        if (at > bytes.len / 2) { /* else bytes would be moved again and again */
+            buf_consume(&bytes, at);
+            at = 0;
+        }
+        c->waiting = bytes;
+        c->waiting_at = at;
+        c->server->body_bytes += waiting_bytes(c);
+    }
+    if (c->state == CONN_READING)
+        go_on(c);
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
@@ -421,6 +445,16 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
     (void)suggested;
     struct http_conn *c = handle->data;
     *out = uv_buf_init(c->server->read_buffer, HTTP_READ_BYTES);
+}
+
+/* What comes to a connection that has nothing else to do is read at once; the rest behind that
+ * request, and what comes meanwhile, waits. */
+static void take(struct http_conn *c, const char *data, size_t len)
+{
+    bool free = c->state == CONN_READING && waiting_bytes(c) == 0 && !owes_too_much(c);
+    size_t used = free ? feed(c, data, len) : 0;
+    if (used < len && (c->state == CONN_HANDLING || c->state == CONN_READING))
+        keep_waiting(c, data + used, len - used);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *in)
@@ -432,10 +466,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *in)
         c->lingered += (size_t)n;
         if (c->lingered > MAX_LINGER)
             conn_close(c);
-    } else if (c->state == CONN_READING && c->waiting.len == 0) {
-        feed(c, in->base, (size_t)n);
     } else if (c->state != CONN_CLOSED) {
-        keep_waiting(c, in->base, (size_t)n);
+        take(c, in->base, (size_t)n);
     }
 }
 

@@ -2,8 +2,9 @@
  * buffer bounded. What a request means is the handler's matter.
  *
  * The socket is read while a request is worked on, so that a client that goes away is noticed at
- * once. One request at a time: bytes of next ones wait; with more than 1 MiB of them they are
- * thrown away, and the answer that is worked on is the connection's last. */
+ * once. One request at a time: bytes of next ones wait, and are read one request in each turn of
+ * the loop; with more than 1 MiB of them they are thrown away, and the answer that is worked on is
+ * the connection's last. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,6 +1,6 @@
-/* What the three files of the HTTP server share: http_server.c (listening, accepting, deadlines),
- * http_conn.c (requests and answers of one connection), http_output.c (its bytes to the socket).
- * Nobody else includes this. */
+/* What the four files of the HTTP server share: http_server.c (listening, accepting, deadlines),
+ * http_conn.c (requests and answers of one connection), http_output.c (its bytes to the socket),
+ * http_turns.c (whose next request is read). Nobody else includes this. */
 #pragma once
 
 #include "front/http_conn.h"
@@ -40,6 +40,7 @@ struct http_server {
     uv_timer_t timer;      /* at the earliest deadline, or before it */
     uv_prepare_t turn_end; /* before the loop waits: what was written goes out */
     uv_timer_t later;      /* what goes out a little later */
+    uv_idle_t turn;        /* while a connection waits for one */
     unsigned n_handles;
     struct deadline_queue deadlines[DEADLINE_KINDS];
     uint64_t timer_due; /* 0: not running */
@@ -52,6 +53,7 @@ struct http_server {
     unsigned n_conns;
     size_t body_bytes; /* of all requests that are read, wait or are worked on */
     struct http_conn *conns;
+    struct http_conn *next_turn, *last_turn; /* those that wait for one, the first come first */
     struct http_conn *unsent, *unsent_later; /* with bytes that the socket was not yet offered */
     char *read_buffer;                       /* one for all: what is read is used at once */
 };
@@ -74,11 +76,13 @@ struct http_conn {
     struct http_conn *sooner, *later; /* in the queue of its deadline */
 
     struct http_reader *reader; /* NULL between requests */
-    struct buf waiting;         /* bytes of next requests while one is worked on */
-    size_t charged;             /* of the server's body_bytes */
-    bool paused;                /* too many answers wait: the socket is not read */
-    bool flooded; /* too much came while a request was worked on: all is thrown away */
-    bool advancing;
+    struct buf waiting;         /* bytes of next requests, behind */
+    size_t waiting_at;          /* so many that have been read */
+    bool awaits_turn;
+    struct http_conn *turn_before, *turn_after;
+    size_t charged; /* of the server's body_bytes */
+    bool paused;    /* requests or answers wait: the socket is not read */
+    bool flooded;   /* too much came while a request was worked on: all is thrown away */
     bool keep_alive;
     bool head_only; /* the request was HEAD: no body in the answer */
     bool chunked;
@@ -114,6 +118,16 @@ void conn_deadline_passed(struct http_conn *c, enum deadline kind);
 void conn_release(struct http_conn *c); /* gives back what it holds, but not itself */
 void conn_all_sent(struct http_conn *c);
 void conn_drain(struct http_conn *c); /* no further request */
+/* Reads one of the requests that wait; asks for another turn when there are more. */
+void conn_take_turn(struct http_conn *c);
+
+/* ---- http_turns.c: a client may send many requests at once; the first is read when it comes, each
+ * other in a turn of its own, and every turn of the loop has one of them. So whoever else has sent
+ * something meanwhile waits for one such request, however many clients have sent however many. */
+
+void turns_join(struct http_conn *c); /* at the end, unless it waits already */
+void turns_leave(struct http_conn *c);
+void turns_next(uv_idle_t *handle);
 
 /* ---- http_output.c */
 

@@ -57,6 +57,7 @@ void conn_close(struct http_conn *c)
         return;
     conn_set_deadline(c, DEADLINE_NONE);
     output_forget(c);
+    turns_leave(c);
     c->state = CONN_CLOSED;
     uv_close((uv_handle_t *)&c->tcp, on_conn_closed);
 }
@@ -227,10 +228,11 @@ static void open_handles(struct http_server *s)
     uv_tcp_init(s->loop, &s->listener);
     uv_timer_init(s->loop, &s->timer);
     uv_timer_init(s->loop, &s->later);
+    uv_idle_init(s->loop, &s->turn);
     uv_prepare_init(s->loop, &s->turn_end);
-    s->listener.data = s->timer.data = s->later.data = s->turn_end.data = s;
+    s->listener.data = s->timer.data = s->later.data = s->turn.data = s->turn_end.data = s;
     uv_prepare_start(&s->turn_end, output_turn_end);
-    s->n_handles = 4;
+    s->n_handles = 5;
 }
 
 struct http_server *http_server_open(uv_loop_t *loop, const struct http_options *options,
@@ -304,5 +306,6 @@ void http_server_close(struct http_server *s)
     close_handle(&s->listener);
     close_handle(&s->timer);
     close_handle(&s->later);
+    close_handle(&s->turn);
     close_handle(&s->turn_end);
 }

@@ -430,6 +430,7 @@ int server_run(struct config *config, const struct config_input *input, const st
     calls_close(s->api.calls);
     access_close(s->api.access);
     metrics_close(s->api.metrics);
+    buf_free(&s->api.processes);
     log_pipe_close(s->log_pipe);
     uv_loop_close(&s->loop);
     int status = s->status;

@@ -4,12 +4,13 @@ The counts here are small ones; `make load-tests` runs tests/load/connections.py
 
 import json
 import select
+import signal
 import socket
 import struct
 import time
 
 from client import connect, eventually, read_all, streamed_text, user
-from prometheus import metric
+from prometheus import Page, metric
 
 GET = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 POST = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -117,6 +118,32 @@ def test_hundreds_of_requests_at_once(start):
         assert piece
         received += piece
     connection.close()
+
+
+def test_turns_of_those_who_ask_for_much_at_once(start):
+    """Whoever sends many requests gets one answer a turn: another client's single request is answered after the first of them. The
+    server is stopped until both have sent theirs, so that it finds them at once; each page tells how far the others are."""
+    server = start()
+    many, other, single = connect(server), connect(server), connect(server)
+    page = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    models = page.replace(b"/metrics", b"/v1/models")
+    server.process.send_signal(signal.SIGSTOP)
+    many.sendall(page * 8)
+    other.sendall(models * 8)
+    single.sendall(GET.replace(b"/health", b"/ready"))
+    server.process.send_signal(signal.SIGCONT)
+    received = b""
+    while received.count(b"HTTP/1.1 200 OK") < 8 or not received.endswith(b"\n"):
+        received += many.recv(65536)
+    pages = [Page(part.partition(b"\r\n\r\n")[2].decode()) for part in received.split(b"HTTP/1.1 200 OK")[1:]]
+
+    def counts(route):
+        return [page.value("vlmd_requests_total", route=route) for page in pages]
+
+    assert counts("/ready")[1:] == [1] * 7, "the single request waited for others' many"
+    assert all(i - 2 <= n <= i + 2 for i, n in enumerate(counts("/v1/models"))), "the two with many do not take turns"
+    for connection in many, other, single:
+        connection.close()
 
 
 def test_more_than_fits_behind_a_running_request(start):
