@@ -3,6 +3,7 @@
 The counts here are small ones; `make load-tests` runs tests/load/connections.py with those of the promise."""
 
 import json
+import pathlib
 import select
 import signal
 import socket
@@ -128,6 +129,8 @@ def test_turns_of_those_who_ask_for_much_at_once(start):
     page = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
     models = page.replace(b"/metrics", b"/v1/models")
     server.process.send_signal(signal.SIGSTOP)
+    stat = pathlib.Path(f"/proc/{server.process.pid}/stat")
+    eventually(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", what="the stop")
     many.sendall(page * 8)
     other.sendall(models * 8)
     single.sendall(GET.replace(b"/health", b"/ready"))
