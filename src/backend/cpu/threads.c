@@ -4,6 +4,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <sched.h>
@@ -12,6 +14,15 @@
 enum {
     MAX_THREADS = 256,
     SPINS = 4000, /* some fifty microseconds: longer than the gaps between the ops of a step */
+    CROWDED_SPINS = 400,
+};
+
+/* Whoever is preempted so often in a window has company on its processors; for as many windows the
+ * pool then makes room. It would be preempted less meanwhile, so that says nothing. */
+#define WINDOW_NS 50000000ull
+enum {
+    CROWDED_SWITCHES = 4,
+    CROWDED_WINDOWS = 20,
 };
 
 struct worker {
@@ -36,7 +47,11 @@ struct threads {
     pthread_cond_t work, finished;
     int n_threads;
     int n_started;
-    int spins;
+    int most_spins;
+    _Atomic int spins;
+    uint64_t window_ns; /* when it began; of the caller's */
+    long switches;      /* until then */
+    int windows_left;   /* to make room in */
     struct worker workers[];
 };
 
@@ -104,7 +119,8 @@ static bool nothing_new(struct threads *pool, uint32_t seen)
 /* Returns when a loop other than `seen` was started or the pool closes. */
 static void wait_for_work(struct threads *pool, uint32_t seen)
 {
-    for (int i = 0; i < pool->spins; i++) {
+    int spins = atomic_load_explicit(&pool->spins, memory_order_relaxed);
+    for (int i = 0; i < spins; i++) {
         if (!nothing_new(pool, seen))
             return;
         pause_briefly();
@@ -138,7 +154,8 @@ static bool loop_done(struct threads *pool, int32_t n_chunks)
 
 static void wait_for_loop(struct threads *pool, int32_t n_chunks)
 {
-    for (int i = 0; i < pool->spins; i++) {
+    int spins = atomic_load_explicit(&pool->spins, memory_order_relaxed);
+    for (int i = 0; i < spins; i++) {
         if (loop_done(pool, n_chunks))
             return;
         pause_briefly();
@@ -160,6 +177,35 @@ static void wake_workers(struct threads *pool)
     pthread_mutex_unlock(&pool->mutex);
 }
 
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* Spins little while others compute on the same processors: other workers, builds. A spinning
+ * thread would take the time of what it waits for, and threads that sleep between loops are
+ * preempted between them rather than in the middle of a chunk that all others then wait for. */
+static void look_around(struct threads *pool)
+{
+    uint64_t now = now_ns(), passed = now - pool->window_ns;
+    if (passed < WINDOW_NS)
+        return;
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    long switches = usage.ru_nivcsw - pool->switches;
+    pool->switches = usage.ru_nivcsw;
+    pool->window_ns = now;
+    if (pool->windows_left > 0)
+        pool->windows_left--;
+    else if (switches >= CROWDED_SWITCHES && passed < 2 * WINDOW_NS)
+        pool->windows_left = CROWDED_WINDOWS;
+    int spins = pool->windows_left > 0 ? CROWDED_SPINS : SPINS;
+    atomic_store_explicit(&pool->spins, spins < pool->most_spins ? spins : pool->most_spins,
+                          memory_order_relaxed);
+}
+
 static void run_alone(threads_fn fn, void *context, int32_t n_chunks)
 {
     for (int32_t i = 0; i < n_chunks; i++)
@@ -172,6 +218,7 @@ void threads_run(struct threads *pool, threads_fn fn, void *context, int32_t n_c
         run_alone(fn, context, n_chunks);
         return;
     }
+    look_around(pool);
     uint64_t loop = (atomic_load_explicit(&pool->ticket, memory_order_relaxed) >> 32) + 1;
     pool->fn = fn;
     pool->context = context;
@@ -215,8 +262,9 @@ struct threads *threads_open(int n_threads, struct vlmd_error *err)
     *pool = (struct threads){
         .n_threads = n_threads,
         /* With more threads than processors a spinning thread holds up the one it waits for. */
-        .spins = n_threads <= available ? SPINS : 0,
+        .most_spins = n_threads <= available ? SPINS : 0,
     };
+    atomic_init(&pool->spins, pool->most_spins);
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->work, NULL);
     pthread_cond_init(&pool->finished, NULL);

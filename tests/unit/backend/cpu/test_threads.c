@@ -1,9 +1,11 @@
 /* The pool: every chunk runs once, by one of the threads, and its writes are seen afterwards. */
 #include "unit.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "backend/cpu/threads.h"
@@ -82,6 +84,34 @@ static void sleepers_wake(void **state)
     threads_close(pool);
 }
 
+static void *use_a_pool(void *argument)
+{
+    (void)argument;
+    struct threads *pool = threads_open(0, NULL);
+    assert_non_null(pool);
+    struct timespec start, now;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    do {
+        for (int i = 0; i < 61; i++)
+            check_loop(pool, 2 + i);
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while ((now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000 < 250);
+    threads_close(pool);
+    return NULL;
+}
+
+/* Four threads a processor, long enough for the pools to notice each other. */
+static void pools_beside_each_other(void **state)
+{
+    (void)state;
+    pthread_t others[3];
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&others[i], NULL, use_a_pool, NULL), 0);
+    use_a_pool(NULL);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pthread_join(others[i], NULL), 0);
+}
+
 struct slow {
     int32_t values[16];
 };
@@ -134,9 +164,10 @@ static void zero_means_available(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_chunk_runs_once),  cmocka_unit_test(short_loops_do_not_mix),
-        cmocka_unit_test(sleepers_wake),          cmocka_unit_test(caller_waits_for_slow_chunks),
-        cmocka_unit_test(bad_counts_are_refused), cmocka_unit_test(zero_means_available),
+        cmocka_unit_test(every_chunk_runs_once),   cmocka_unit_test(short_loops_do_not_mix),
+        cmocka_unit_test(sleepers_wake),           cmocka_unit_test(caller_waits_for_slow_chunks),
+        cmocka_unit_test(pools_beside_each_other), cmocka_unit_test(bad_counts_are_refused),
+        cmocka_unit_test(zero_means_available),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
