@@ -48,7 +48,7 @@ struct vlmd_engine_options {
     int32_t kv_tokens;    /* kv cache of all sessions together; 0: 16384 or the model's context,
                              the smaller */
     int32_t batch_tokens; /* most tokens in one step; 0: 512 */
-    const char *isa;      /* CPU kernels: NULL or "auto", "c", "avx2", "avx512", "neon" */
+    const char *isa;      /* CPU kernels: NULL or "auto", "c", "avx2", "avx512", "amx", "neon" */
     /* What the CPU's 2- to 8-bit linear layers multiply with: NULL or "auto" (the fastest within
      * the bounds of docs/FIDELITY.md: "int16"), or "float32" */
     const char *activations;

@@ -3,7 +3,7 @@
  * turns with what the processor's integers can do at most in registers. Layers take turns as in a
  * model, so that their weights come from memory.
  *
- *   tiles [--isa avx2|avx512|neon] [--tokens N] [--passes N] */
+ *   tiles [--isa avx2|avx512|amx|neon] [--tokens N] [--passes N] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -189,7 +189,7 @@ int main(int argc, char **argv)
             o.rounds = atoi(argv[i + 1]);
     }
     if (argc % 2 == 0 || o.tokens < CHECKED_TOKENS || o.rounds < 1) {
-        fputs("usage: tiles [--isa avx2|avx512|neon] [--tokens N] [--passes N]\n", stderr);
+        fputs("usage: tiles [--isa avx2|avx512|amx|neon] [--tokens N] [--passes N]\n", stderr);
         return 2;
     }
     struct backend *be = open_backend(o.isa);

@@ -36,7 +36,7 @@ static const struct option {
     {"--seed", TYPE_SEED, AT(seed), 0, 0, "N", "of the random choices (0)"},
     {"--threads", TYPE_INT, AT(threads), 0, 1024, "N", "0: one per processor (0)"},
     {"--kv-tokens", TYPE_INT, AT(kv_tokens), 0, INT32_MAX, "N", "0: the engine's default (0)"},
-    {"--isa", TYPE_TEXT, AT(isa), 0, 0, "NAME", "kernels: auto, c, avx2, avx512, neon (auto)"},
+    {"--isa", TYPE_TEXT, AT(isa), 0, 0, "NAME", "kernels: auto, c, avx2, avx512, amx, neon (auto)"},
     {"--activations", TYPE_TEXT, AT(activations), 0, 0, "NAME",
      "what 2 to 8 bits and vision towers multiply with: auto, int16, float32 (auto: int16)"},
     {"--json", TYPE_FLAG, AT(json), 0, 0, NULL,

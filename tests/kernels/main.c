@@ -1,7 +1,7 @@
 /* Checks every slot of the CPU backend, in every instruction set that this processor has, against
  * the plain C oracle, with fresh random inputs each time.
  *
- *   kernels [--seed N] [--isa c|avx2|avx512|neon] [--fixtures FOLDER] [--bench]
+ *   kernels [--seed N] [--isa c|avx2|avx512|amx|neon] [--fixtures FOLDER] [--bench]
  *
  * The seed is printed; the same seed repeats a run. --bench times instead of checking. */
 #include <stdio.h>
@@ -96,9 +96,9 @@ int main(int argc, char **argv)
 {
     struct options o = {.seed = fresh_seed(), .fixtures = "tests/kernels"};
     if (!parse(argc, argv, &o)) {
-        fputs(
-            "usage: kernels [--seed N] [--isa c|avx2|avx512|neon] [--fixtures FOLDER] [--bench]\n",
-            stderr);
+        fputs("usage: kernels [--seed N] [--isa c|avx2|avx512|amx|neon] [--fixtures FOLDER] "
+              "[--bench]\n",
+              stderr);
         return 2;
     }
     struct check c = {.random = o.seed, .fixtures = o.fixtures, .bench = o.bench};
@@ -109,7 +109,7 @@ int main(int argc, char **argv)
         return 2;
     }
     printf("seed %llu\n", (unsigned long long)o.seed);
-    static const char *const isas[] = {"c", "avx2", "avx512", "neon"};
+    static const char *const isas[] = {"c", "avx2", "avx512", "amx", "neon"};
     int found = 0;
     for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
         if (o.isa && strcmp(o.isa, isas[i]) != 0)

@@ -77,7 +77,7 @@ static int choose_kernels(struct cpu_kernels *k, const char *isa, struct vlmd_er
 {
     kernels_c(k);
     if (!isa || strcmp(isa, "auto") == 0) {
-        if (!kernels_avx512(k) && !kernels_avx2(k))
+        if (!kernels_amx(k) && !kernels_avx512(k) && !kernels_avx2(k))
             kernels_neon(k);
         return 0;
     }
@@ -87,11 +87,13 @@ static int choose_kernels(struct cpu_kernels *k, const char *isa, struct vlmd_er
         return 0;
     if (strcmp(isa, "avx512") == 0 && kernels_avx512(k))
         return 0;
+    if (strcmp(isa, "amx") == 0 && kernels_amx(k))
+        return 0;
     if (strcmp(isa, "neon") == 0 && kernels_neon(k))
         return 0;
-    return err_set(err, VLMD_UNSUPPORTED, "isa",
-                   "no \"%s\" kernels on this processor (there are auto, c, avx2, avx512, neon)",
-                   isa);
+    return err_set(
+        err, VLMD_UNSUPPORTED, "isa",
+        "no \"%s\" kernels on this processor (there are auto, c, avx2, avx512, amx, neon)", isa);
 }
 
 static int choose_activations(bool *integer, const char *name, struct vlmd_error *err)

@@ -6,8 +6,8 @@
 
 struct cpu_options {
     int threads; /* 0: one per processor that this process may use */
-    /* NULL or "auto" takes the best that this processor has; "c", "avx2", "avx512", "neon" ask for
-     * one (VLMD_UNSUPPORTED when it is not there). */
+    /* NULL or "auto" takes the best that this processor has; "c", "avx2", "avx512", "amx", "neon"
+     * ask for one (VLMD_UNSUPPORTED when it is not there). */
     const char *isa;
     /* What affine-quantized linear layers multiply with: NULL, "auto" or "int16" (integer.h), or
      * "float32". */

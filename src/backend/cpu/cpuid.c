@@ -2,6 +2,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 /* F16C is bit 29 of leaf 1's ecx (AMD64 Architecture Programmer's Manual 3, appendix D), which not
  * every compiler knows by name. __builtin_cpu_supports also asks whether the system saves the wide
@@ -20,6 +24,25 @@ bool cpuid_has_avx512(void)
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
 }
+
+/* Bits 24 and 25 of edx of leaf 7 (Intel 64 Architectures Software Developer's Manual 2, CPUID).
+ * Linux gives the registers, eight kilobytes a thread, to processes that ask for them
+ * (Documentation/arch/x86/xstate.rst), and refuses where it or the processor does not have them. */
+bool cpuid_has_amx(void)
+{
+#ifdef __linux__
+    enum {
+        REQUEST_PERMISSION = 0x1023,
+        TILE_DATA = 18
+    };
+    unsigned eax, ebx, ecx, edx;
+    if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || (edx >> 24 & 3) != 3)
+        return false;
+    return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+#else
+    return false;
+#endif
+}
 #else
 bool cpuid_has_avx2(void)
 {
@@ -27,6 +50,11 @@ bool cpuid_has_avx2(void)
 }
 
 bool cpuid_has_avx512(void)
+{
+    return false;
+}
+
+bool cpuid_has_amx(void)
 {
     return false;
 }

@@ -2,8 +2,8 @@
  * lies (integer.h), for kernels that meet it with many tokens. */
 #pragma once
 
-#include "backend/cpu/simd_linear.h"
 #include "backend/cpu/simd_lines.h"
+#include "backend/cpu/simd_widen.h"
 #include "backend/cpu/tiles.h"
 
 enum {

@@ -1,0 +1,345 @@
+/* Integer layers for many tokens (tiles.h) with AMX: the processor multiplies 16 tokens by 64
+ * columns with 64 columns by 16 rows in one instruction (Intel 64 Architectures Software
+ * Developer's Manual 1, chapter 18, and 2, TDPBSSD), but bytes only. So 16-bit integers are written
+ * as 256 h + l, h signed and l not, and sums of products of those are put together again; what
+ * exceeds 32 bits on the way falls out, since the sum of a part does not. The bits are tiles.h's.
+ */
+#pragma once
+
+#include <immintrin.h>
+
+#include "backend/cpu/simd_lines.h"
+#include "backend/cpu/simd_tiles_panel.h"
+#include "backend/cpu/simd_tiles_x.h"
+#include "backend/cpu/tiles.h"
+
+enum {
+    AMX_TOKENS = 16, /* a tile has at most 16 rows, of 64 bytes */
+    AMX_PANELS = 4,  /* that meet a tile of x while it is in the first-level cache */
+    AMX_QUADS = INTEGER_UNIT / 4,
+    AMX_SUMS = 4, /* tiles of sums that are made together */
+};
+
+/* The tile registers. Instructions want their numbers as texts, so no enum will do. */
+#define AMX_X_HIGH  0
+#define AMX_X_LOW   1
+#define AMX_W       2
+#define AMX_W_OTHER 3 /* of a second panel, or the high bytes of dense weights */
+#define AMX_SUM_0   4
+#define AMX_SUM_1   5
+#define AMX_SUM_2   6
+#define AMX_SUM_3   7
+
+/* A panel as bytes: for each four columns a line of 16 rows x 4 bytes. Affine weights have no high
+ * bytes. */
+struct amx_panel {
+    _Alignas(64) uint32_t low[TILES_UNITS * AMX_QUADS][INTEGER_BLOCK];
+    uint32_t high[TILES_UNITS * AMX_QUADS][INTEGER_BLOCK];
+    float scales[INTEGER_PANEL_GROUPS][INTEGER_BLOCK];
+    float biases[INTEGER_PANEL_GROUPS][INTEGER_BLOCK];
+};
+
+struct amx_sums {
+    _Alignas(64) int32_t of[AMX_TOKENS][INTEGER_BLOCK];
+};
+
+/* How scratch is used. */
+struct amx {
+    struct amx_panel panels[AMX_PANELS];
+    struct integer_panel filling;
+    struct amx_sums sums[2][AMX_SUMS];
+    float y[AMX_PANELS][TILES_TOKENS][INTEGER_BLOCK];
+};
+_Static_assert(sizeof(struct amx) <= KERNEL_SCRATCH * sizeof(float), "too little scratch");
+
+/* Sums of a part that are in memory, and what they are to be multiplied by and added to. */
+struct amx_part {
+    const struct amx_sums *sums;
+    float (*y[2])[INTEGER_BLOCK]; /* of each panel */
+    const struct amx_panel *panels[2];
+    const float *x_scales, *x_sums;
+    int32_t n_panels, width;
+    int32_t scale, bias; /* numbers of the panels' scales and biases; bias -1: no group ends */
+};
+
+/* ---- shapes of tiles */
+
+/* TILECFG of palette 1. */
+struct amx_shapes {
+    uint8_t palette, start_row, reserved[14];
+    uint16_t bytes[16]; /* of a row */
+    uint8_t rows[16];
+};
+
+/* gcc does not know what memory instructions for tiles read: what was written before is to be
+ * there. */
+SIMD_INLINE void amx_see_memory(void)
+{
+    __asm__ volatile("" ::: "memory");
+}
+
+static void amx_begin(int32_t width, int32_t part)
+{
+    struct amx_shapes shapes = {.palette = 1};
+    for (int i = AMX_X_HIGH; i <= AMX_X_LOW; i++) {
+        shapes.rows[i] = (uint8_t)width;
+        shapes.bytes[i] = (uint16_t)part;
+    }
+    for (int i = AMX_W; i <= AMX_W_OTHER; i++) {
+        shapes.rows[i] = (uint8_t)(part / 4);
+        shapes.bytes[i] = INTEGER_LINE;
+    }
+    for (int i = AMX_SUM_0; i <= AMX_SUM_3; i++) {
+        shapes.rows[i] = (uint8_t)width;
+        shapes.bytes[i] = INTEGER_LINE;
+    }
+    amx_see_memory();
+    _tile_loadconfig(&shapes);
+}
+
+/* ---- x and panels as bytes */
+
+/* From two words of 16-bit pairs, a and b, the low bytes in the order a b a b. */
+SIMD_INLINE __m512i amx_low_bytes(__m512i a, __m512i b)
+{
+    __m512i low = _mm512_set1_epi16(0x00ff);
+    return _mm512_or_si512(_mm512_and_si512(a, low), _mm512_slli_epi16(b, 8));
+}
+
+SIMD_INLINE __m512i amx_high_bytes(__m512i a, __m512i b)
+{
+    __m512i low = _mm512_set1_epi16(0x00ff);
+    return _mm512_or_si512(_mm512_srli_epi16(a, 8), _mm512_andnot_si512(low, b));
+}
+
+/* A unit of a tile: for each token 64 high bytes, for each token 64 low bytes, then scales and sums
+ * as everywhere. */
+static void amx_store_x(struct tiles_x to, const int16_t *x, float scale, const float sums[2])
+{
+    unsigned char *bytes = (unsigned char *)to.unit + to.at * INTEGER_UNIT;
+    int32_t *words = to.unit + to.width * TILES_PAIRS + to.at;
+    for (int32_t i = 0; i < 2; i++) {
+        /* Even words to the lower half of 64 bits, odd ones to the upper. */
+        __m512i pairs = _mm512_loadu_si512(x + 32 * i), odd = _mm512_srli_epi64(pairs, 32);
+        __m256i high = _mm512_cvtepi64_epi32(amx_high_bytes(pairs, odd));
+        __m256i low = _mm512_cvtepi64_epi32(amx_low_bytes(pairs, odd));
+        _mm256_storeu_si256((__m256i *)(void *)(bytes + 32 * i), high);
+        bytes += to.width * INTEGER_UNIT;
+        _mm256_storeu_si256((__m256i *)(void *)(bytes + 32 * i), low);
+        bytes -= to.width * INTEGER_UNIT;
+    }
+    memcpy(words, &scale, sizeof scale);
+    memcpy(words + to.width, &sums[0], sizeof sums[0]);
+    memcpy(words + 2 * to.width, &sums[1], sizeof sums[1]);
+}
+
+static void amx_tiles_prepare(const struct linear_job *job, int32_t tile)
+{
+    tiles_prepare(job, tile, tiles_width(job->x.rows, AMX_TOKENS), amx_store_x);
+}
+
+static void amx_fill(struct amx *s, const struct linear_job *job, int32_t row, int32_t n_rows,
+                     struct integer_run run)
+{
+    bool dense = job->w.type != WEIGHT_AFFINE;
+    for (int32_t p = 0; p * INTEGER_BLOCK < n_rows; p++) {
+        struct amx_panel *to = &s->panels[p];
+        int32_t done = p * INTEGER_BLOCK;
+        tiles_fill(&s->filling, job, row + done, tiles_min(n_rows - done, INTEGER_BLOCK), run);
+        memcpy(to->scales, s->filling.scales, sizeof to->scales);
+        memcpy(to->biases, s->filling.biases, sizeof to->biases);
+        int32_t quads = integer_units(run.n) * AMX_QUADS;
+        for (int32_t i = 0; i < quads; i++) {
+            __m512i a = line_load(s->filling.lines[2 * i]);
+            __m512i b = line_load(s->filling.lines[2 * i + 1]);
+            line_store(to->low[i], amx_low_bytes(a, b));
+            if (dense)
+                line_store(to->high[i], amx_high_bytes(a, b));
+        }
+    }
+}
+
+/* ---- products */
+
+/* Sums of q times the high bytes of x and times the low ones, of one or two panels. */
+static void amx_multiply_affine(struct amx_sums *sums, const uint32_t *w, const uint32_t *other)
+{
+    _tile_loadd(AMX_W, w, INTEGER_LINE);
+    _tile_zero(AMX_SUM_0);
+    _tile_zero(AMX_SUM_1);
+    _tile_dpbsud(AMX_SUM_0, AMX_X_HIGH, AMX_W);
+    _tile_dpbuud(AMX_SUM_1, AMX_X_LOW, AMX_W);
+    if (other) {
+        _tile_loadd(AMX_W_OTHER, other, INTEGER_LINE);
+        _tile_zero(AMX_SUM_2);
+        _tile_zero(AMX_SUM_3);
+        _tile_dpbsud(AMX_SUM_2, AMX_X_HIGH, AMX_W_OTHER);
+        _tile_dpbuud(AMX_SUM_3, AMX_X_LOW, AMX_W_OTHER);
+        _tile_stored(AMX_SUM_2, sums[2].of, INTEGER_LINE);
+        _tile_stored(AMX_SUM_3, sums[3].of, INTEGER_LINE);
+    }
+    _tile_stored(AMX_SUM_0, sums[0].of, INTEGER_LINE);
+    _tile_stored(AMX_SUM_1, sums[1].of, INTEGER_LINE);
+}
+
+/* Sums of high times high, of high times low and low times high, of low times low. */
+static void amx_multiply_dense(struct amx_sums *sums, const uint32_t *low, const uint32_t *high)
+{
+    _tile_loadd(AMX_W, low, INTEGER_LINE);
+    _tile_loadd(AMX_W_OTHER, high, INTEGER_LINE);
+    _tile_zero(AMX_SUM_0);
+    _tile_zero(AMX_SUM_1);
+    _tile_zero(AMX_SUM_2);
+    _tile_dpbssd(AMX_SUM_0, AMX_X_HIGH, AMX_W_OTHER);
+    _tile_dpbsud(AMX_SUM_1, AMX_X_HIGH, AMX_W);
+    _tile_dpbuud(AMX_SUM_2, AMX_X_LOW, AMX_W);
+    _tile_dpbusd(AMX_SUM_1, AMX_X_LOW, AMX_W_OTHER);
+    _tile_stored(AMX_SUM_0, sums[0].of, INTEGER_LINE);
+    _tile_stored(AMX_SUM_2, sums[2].of, INTEGER_LINE);
+    _tile_stored(AMX_SUM_1, sums[1].of, INTEGER_LINE);
+}
+
+/* Whole sums of token t and 16 rows. */
+SIMD_INLINE __m512i amx_whole_affine(const struct amx_sums *sums, int32_t t)
+{
+    __m512i high = _mm512_slli_epi32(line_load(sums[0].of[t]), 8);
+    return _mm512_add_epi32(high, line_load(sums[1].of[t]));
+}
+
+SIMD_INLINE __m512i amx_whole_dense(const struct amx_sums *sums, int32_t t)
+{
+    __m512i high = _mm512_slli_epi32(line_load(sums[0].of[t]), 16);
+    __m512i middle = _mm512_slli_epi32(line_load(sums[1].of[t]), 8);
+    return _mm512_add_epi32(_mm512_add_epi32(high, middle), line_load(sums[2].of[t]));
+}
+
+SIMD_INLINE void amx_add_panel(const struct amx_part *part, int32_t p, bool dense)
+{
+    line_floats scales = line_floats_load(part->panels[p]->scales[part->scale]);
+    line_floats biases = line_floats_set1(0.0f);
+    const struct amx_sums *sums = part->sums + 2 * p;
+    bool ends = !dense && part->bias >= 0;
+    if (ends)
+        biases = line_floats_load(part->panels[p]->biases[part->bias]);
+    for (int32_t t = 0; t < part->width; t++) {
+        float *y = part->y[p][t];
+        __m512i whole = dense ? amx_whole_dense(sums, t) : amx_whole_affine(sums, t);
+        line_floats both = line_floats_mul(scales, line_floats_set1(part->x_scales[t]));
+        line_floats v = line_floats_fma(line_from_sums(whole), both, line_floats_load(y));
+        if (ends)
+            v = line_floats_fma(biases, line_floats_set1(part->x_sums[t]), v);
+        line_floats_store(y, v);
+    }
+}
+
+/* y = fma(sums, scales, y), and the biases where a group ends. */
+static void amx_add(const struct amx_part *part, bool dense)
+{
+    for (int32_t p = 0; p < part->n_panels; p++)
+        if (dense)
+            amx_add_panel(part, p, true);
+        else
+            amx_add_panel(part, p, false);
+}
+
+/* A run of a layer in which panels and a tile of x meet. */
+struct amx_run {
+    const struct linear_job *job;
+    struct integer_run columns;
+    int32_t panels, tile, width;
+};
+
+/* One part: its sums are made while those of the panels before it are still being added. */
+static void amx_multiply_part(struct amx *s, const struct amx_run *run, struct amx_part part,
+                              const uint32_t *x, int32_t quad, struct amx_part *last)
+{
+    bool dense = run->job->w.type != WEIGHT_AFFINE;
+    int32_t together = dense ? 1 : 2;
+    _tile_loadd(AMX_X_HIGH, x, INTEGER_UNIT);
+    _tile_loadd(AMX_X_LOW, x + run->width * AMX_QUADS, INTEGER_UNIT);
+    for (int32_t p = 0; p < run->panels; p += together) {
+        struct amx_sums *sums = last->sums == s->sums[0] ? s->sums[1] : s->sums[0];
+        const struct amx_panel *panel = &s->panels[p];
+        part.n_panels = tiles_min(run->panels - p, together);
+        if (dense)
+            amx_multiply_dense(sums, panel->low[quad], panel->high[quad]);
+        else
+            amx_multiply_affine(sums, panel->low[quad],
+                                part.n_panels == 2 ? panel[1].low[quad] : NULL);
+        if (last->sums)
+            amx_add(last, dense);
+        part.sums = sums;
+        for (int32_t i = 0; i < part.n_panels; i++) {
+            part.panels[i] = panel + i;
+            part.y[i] = &s->y[p + i][run->tile * run->width];
+        }
+        *last = part;
+    }
+}
+
+static void amx_multiply(struct amx *s, const struct amx_run *run)
+{
+    const struct linear_job *job = run->job;
+    bool dense = job->w.type != WEIGHT_AFFINE;
+    int32_t n = dense ? INTEGER_UNIT : integer_part(&job->w), width = run->width;
+    int32_t group = dense ? INTEGER_UNIT : job->w.group, in_group = 0, g = 0;
+    const int32_t *unit = tiles_unit(job, width, run->tile, run->columns.first / INTEGER_UNIT);
+    struct amx_part last = {0};
+    amx_see_memory();
+    for (int32_t c = 0; c < run->columns.n; c += n) {
+        int32_t half = c % INTEGER_UNIT != 0;
+        const float *scales = (const float *)(const void *)(unit + width * TILES_PAIRS);
+        in_group += n;
+        struct amx_part part = {
+            .x_scales = scales,
+            .x_sums = scales + (1 + half) * width,
+            .width = width,
+            .scale = g,
+            .bias = in_group == group ? g : -1,
+        };
+        amx_multiply_part(s, run, part, (const uint32_t *)unit + half * AMX_QUADS / 2, c / 4,
+                          &last);
+        if (in_group == group) {
+            in_group = 0;
+            g++;
+        }
+        if ((c + n) % INTEGER_UNIT == 0)
+            unit += width * TILES_UNIT_WORDS;
+    }
+    amx_add(&last, dense);
+}
+
+/* Rows [row, row + n_rows) of w, at most AMX_PANELS times 16, and all tokens. */
+static void amx_panel_rows(const struct linear_job *job, struct amx *s, int32_t row, int32_t n_rows)
+{
+    const int32_t most = TILES_UNITS * INTEGER_UNIT;
+    int32_t width = tiles_width(job->x.rows, AMX_TOKENS);
+    int32_t panels = (n_rows + INTEGER_BLOCK - 1) / INTEGER_BLOCK;
+    int32_t n_tiles = (job->x.rows + width - 1) / width;
+    for (int32_t p = 0; p < panels; p++)
+        memset(s->y[p], 0, (size_t)(n_tiles * width) * sizeof s->y[p][0]);
+    for (int32_t c = 0; c < job->w.cols; c += most) {
+        struct integer_run columns = {c, tiles_min(job->w.cols - c, most)};
+        amx_fill(s, job, row, n_rows, columns);
+        for (int32_t tile = 0; tile < n_tiles; tile++) {
+            if (job->w.type != WEIGHT_AFFINE)
+                tiles_prefetch(&job->w, row, n_rows, c + most, tile, n_tiles);
+            struct amx_run run = {job, columns, panels, tile, width};
+            amx_multiply(s, &run);
+        }
+    }
+    for (int32_t t = 0; t < job->x.rows; t++)
+        for (int32_t p = 0; p < panels; p++)
+            tiles_store_y(job, row + p * INTEGER_BLOCK,
+                          tiles_min(n_rows - p * INTEGER_BLOCK, INTEGER_BLOCK), t, s->y[p][t]);
+}
+
+static void amx_tiles_rows(const struct linear_job *job, int32_t first, int32_t n, float *scratch)
+{
+    struct amx *s = (struct amx *)scratch;
+    bool affine = job->w.type == WEIGHT_AFFINE;
+    amx_begin(tiles_width(job->x.rows, AMX_TOKENS), affine ? integer_part(&job->w) : INTEGER_UNIT);
+    for (int32_t row = first; row < first + n; row += AMX_PANELS * INTEGER_BLOCK)
+        amx_panel_rows(job, s, row, tiles_min(first + n - row, AMX_PANELS * INTEGER_BLOCK));
+    _tile_release(); /* or the system saves eight kilobytes at each change of threads */
+}
