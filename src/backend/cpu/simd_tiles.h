@@ -152,6 +152,42 @@ static void tiles_multiply_width(const struct integer_panel *panel, const struct
     }
 }
 
+/* From repacked weights: the columns of a run, of the block that `row` begins. */
+static void tiles_fill_block(struct integer_panel *panel, const struct linear_job *job, int32_t row,
+                             struct integer_run run)
+{
+    const struct weight_source *w = &job->w;
+    int32_t group = run.first / w->group, n = (run.n + w->group - 1) / w->group;
+    const unsigned char *at = job->blocks + (size_t)(row / INTEGER_BLOCK) * integer_block_bytes(w) +
+                              (size_t)group * integer_group_bytes(w);
+    uint32_t(*lines)[INTEGER_BLOCK] = panel->lines;
+    for (int32_t g = 0; g < n; g++) {
+        size_t scales_bytes = integer_scales_bytes(w);
+        widen(panel->scales[g], at, w->scale_type, 0, INTEGER_BLOCK);
+        widen(panel->biases[g], at + scales_bytes, w->scale_type, 0, INTEGER_BLOCK);
+        at += 2 * scales_bytes;
+        for (int32_t c = 0; c < w->group; c += 32, lines += BLOCK_PAIRS) {
+            block_unpack(lines, at, w->bits);
+            at += w->bits * INTEGER_LINE;
+        }
+    }
+}
+
+/* Panels of n_rows rows from `row` on. */
+static void tiles_fill(struct integer_panel *panels, const struct linear_job *job, int32_t row,
+                       int32_t n_rows, struct integer_run run)
+{
+    const struct weight_source *w = &job->w;
+    for (int32_t p = 0; p * INTEGER_BLOCK < n_rows; p++) {
+        int32_t first = row + p * INTEGER_BLOCK;
+        int32_t n = tiles_min(n_rows - p * INTEGER_BLOCK, INTEGER_BLOCK);
+        if (job->blocks)
+            tiles_fill_block(&panels[p], job, first, run);
+        else
+            tiles_fill_dense(&panels[p], w, first, n, run);
+    }
+}
+
 /* Rows [row, row + n_rows) of w, at most TILES_PANELS times 16, and all tokens. */
 static void tiles_panel_rows(const struct linear_job *job, struct tiles *s, int32_t row,
                              int32_t n_rows)

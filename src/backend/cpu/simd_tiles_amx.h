@@ -18,6 +18,9 @@ enum {
     AMX_PANELS = 4,  /* that meet a tile of x while it is in the first-level cache */
     AMX_QUADS = INTEGER_UNIT / 4,
     AMX_SUMS = 4, /* tiles of sums that are made together */
+    /* Sums are added while the next ones are made: what tiles store is not forwarded to loads,
+     * which would wait for it to reach the cache. */
+    AMX_WAITING = 2,
 };
 
 /* The tile registers. Instructions want their numbers as texts, so no enum will do. */
@@ -47,7 +50,7 @@ struct amx_sums {
 struct amx {
     struct amx_panel panels[AMX_PANELS];
     struct integer_panel filling;
-    struct amx_sums sums[2][AMX_SUMS];
+    struct amx_sums sums[AMX_WAITING][AMX_SUMS];
     float y[AMX_PANELS][TILES_TOKENS][INTEGER_BLOCK];
 };
 _Static_assert(sizeof(struct amx) <= KERNEL_SCRATCH * sizeof(float), "too little scratch");
@@ -138,24 +141,84 @@ static void amx_tiles_prepare(const struct linear_job *job, int32_t tile)
     tiles_prepare(job, tile, tiles_width(job->x.rows, AMX_TOKENS), amx_store_x);
 }
 
+/* 32 columns of a block as lines of four columns. */
+SIMD_INLINE void amx_unpack_bits(uint32_t (*to)[INTEGER_BLOCK], const unsigned char *lines,
+                                 int bits)
+{
+    SIMD_UNROLL
+    for (int q = 0; q < BLOCK_PAIRS / 2; q++) {
+        line second = _mm512_slli_epi16(block_pair(lines, 2 * q + 1, bits), 8);
+        line_store(to[q], line_or(block_pair(lines, 2 * q, bits), second));
+    }
+}
+
+static void amx_unpack(uint32_t (*to)[INTEGER_BLOCK], const unsigned char *lines, int32_t bits)
+{
+    switch (bits) {
+    case 2:
+        amx_unpack_bits(to, lines, 2);
+        return;
+    case 3:
+        amx_unpack_bits(to, lines, 3);
+        return;
+    case 4:
+        amx_unpack_bits(to, lines, 4);
+        return;
+    case 5:
+        amx_unpack_bits(to, lines, 5);
+        return;
+    case 6:
+        amx_unpack_bits(to, lines, 6);
+        return;
+    default:
+        amx_unpack_bits(to, lines, 8);
+        return;
+    }
+}
+
+/* From repacked weights. */
+static void amx_fill_block(struct amx_panel *panel, const struct linear_job *job, int32_t row,
+                           struct integer_run run)
+{
+    const struct weight_source *w = &job->w;
+    int32_t group = run.first / w->group, n = (run.n + w->group - 1) / w->group;
+    size_t scales_bytes = integer_scales_bytes(w);
+    const unsigned char *at = job->blocks + (size_t)(row / INTEGER_BLOCK) * integer_block_bytes(w) +
+                              (size_t)group * integer_group_bytes(w);
+    uint32_t(*lines)[INTEGER_BLOCK] = panel->low;
+    for (int32_t g = 0; g < n; g++) {
+        widen(panel->scales[g], at, w->scale_type, 0, INTEGER_BLOCK);
+        widen(panel->biases[g], at + scales_bytes, w->scale_type, 0, INTEGER_BLOCK);
+        at += 2 * scales_bytes;
+        for (int32_t c = 0; c < w->group; c += 32, lines += BLOCK_PAIRS / 2) {
+            amx_unpack(lines, at, w->bits);
+            at += w->bits * INTEGER_LINE;
+        }
+    }
+}
+
+static void amx_fill_dense(struct amx *s, struct amx_panel *panel, const struct linear_job *job,
+                           int32_t row, int32_t n_rows, struct integer_run run)
+{
+    tiles_fill_dense(&s->filling, &job->w, row, n_rows, run);
+    memcpy(panel->scales, s->filling.scales, sizeof panel->scales);
+    for (int32_t q = 0; q < integer_units(run.n) * AMX_QUADS; q++) {
+        line a = line_load(s->filling.lines[2 * q]), b = line_load(s->filling.lines[2 * q + 1]);
+        line_store(panel->low[q], amx_low_bytes(a, b));
+        line_store(panel->high[q], amx_high_bytes(a, b));
+    }
+}
+
 static void amx_fill(struct amx *s, const struct linear_job *job, int32_t row, int32_t n_rows,
                      struct integer_run run)
 {
-    bool dense = job->w.type != WEIGHT_AFFINE;
     for (int32_t p = 0; p * INTEGER_BLOCK < n_rows; p++) {
-        struct amx_panel *to = &s->panels[p];
         int32_t done = p * INTEGER_BLOCK;
-        tiles_fill(&s->filling, job, row + done, tiles_min(n_rows - done, INTEGER_BLOCK), run);
-        memcpy(to->scales, s->filling.scales, sizeof to->scales);
-        memcpy(to->biases, s->filling.biases, sizeof to->biases);
-        int32_t quads = integer_units(run.n) * AMX_QUADS;
-        for (int32_t i = 0; i < quads; i++) {
-            __m512i a = line_load(s->filling.lines[2 * i]);
-            __m512i b = line_load(s->filling.lines[2 * i + 1]);
-            line_store(to->low[i], amx_low_bytes(a, b));
-            if (dense)
-                line_store(to->high[i], amx_high_bytes(a, b));
-        }
+        if (job->blocks)
+            amx_fill_block(&s->panels[p], job, row + done, run);
+        else
+            amx_fill_dense(s, &s->panels[p], job, row + done,
+                           tiles_min(n_rows - done, INTEGER_BLOCK), run);
     }
 }
 
@@ -213,22 +276,22 @@ SIMD_INLINE __m512i amx_whole_dense(const struct amx_sums *sums, int32_t t)
     return _mm512_add_epi32(_mm512_add_epi32(high, middle), line_load(sums[2].of[t]));
 }
 
-SIMD_INLINE void amx_add_panel(const struct amx_part *part, int32_t p, bool dense)
+SIMD_INLINE void amx_add_panel(const struct amx_part *part, int32_t p, bool dense, bool ends)
 {
     line_floats scales = line_floats_load(part->panels[p]->scales[part->scale]);
     line_floats biases = line_floats_set1(0.0f);
     const struct amx_sums *sums = part->sums + 2 * p;
-    bool ends = !dense && part->bias >= 0;
+    const float *x_scales = part->x_scales, *x_sums = part->x_sums;
+    float(*y)[INTEGER_BLOCK] = part->y[p];
     if (ends)
         biases = line_floats_load(part->panels[p]->biases[part->bias]);
     for (int32_t t = 0; t < part->width; t++) {
-        float *y = part->y[p][t];
         __m512i whole = dense ? amx_whole_dense(sums, t) : amx_whole_affine(sums, t);
-        line_floats both = line_floats_mul(scales, line_floats_set1(part->x_scales[t]));
-        line_floats v = line_floats_fma(line_from_sums(whole), both, line_floats_load(y));
+        line_floats both = line_floats_mul(scales, line_floats_set1(x_scales[t]));
+        line_floats v = line_floats_fma(line_from_sums(whole), both, line_floats_load(y[t]));
         if (ends)
-            v = line_floats_fma(biases, line_floats_set1(part->x_sums[t]), v);
-        line_floats_store(y, v);
+            v = line_floats_fma(biases, line_floats_set1(x_sums[t]), v);
+        line_floats_store(y[t], v);
     }
 }
 
@@ -237,55 +300,64 @@ static void amx_add(const struct amx_part *part, bool dense)
 {
     for (int32_t p = 0; p < part->n_panels; p++)
         if (dense)
-            amx_add_panel(part, p, true);
+            amx_add_panel(part, p, true, false);
+        else if (part->bias >= 0)
+            amx_add_panel(part, p, false, true);
         else
-            amx_add_panel(part, p, false);
+            amx_add_panel(part, p, false, false);
 }
 
-/* A run of a layer in which panels and a tile of x meet. */
+/* A run of a layer in which panels and tiles of x meet, and its parts that are yet to be added:
+ * number i is in waiting[i % AMX_WAITING]. */
 struct amx_run {
     const struct linear_job *job;
     struct integer_run columns;
-    int32_t panels, tile, width;
+    int32_t panels, width;
+    struct amx_part waiting[AMX_WAITING];
+    int32_t n_made, n_added;
 };
 
-/* One part: its sums are made while those of the panels before it are still being added. */
-static void amx_multiply_part(struct amx *s, const struct amx_run *run, struct amx_part part,
-                              const uint32_t *x, int32_t quad, struct amx_part *last)
+static void amx_add_next(struct amx_run *run, bool dense)
+{
+    amx_add(&run->waiting[run->n_added % AMX_WAITING], dense);
+    run->n_added++;
+}
+
+/* A part of a tile of x and all panels; `quad` is the number of the panels' lines. */
+static void amx_multiply_part(struct amx *s, struct amx_run *run, struct amx_part part,
+                              const uint32_t *x, int32_t tile, int32_t quad)
 {
     bool dense = run->job->w.type != WEIGHT_AFFINE;
     int32_t together = dense ? 1 : 2;
     _tile_loadd(AMX_X_HIGH, x, INTEGER_UNIT);
     _tile_loadd(AMX_X_LOW, x + run->width * AMX_QUADS, INTEGER_UNIT);
     for (int32_t p = 0; p < run->panels; p += together) {
-        struct amx_sums *sums = last->sums == s->sums[0] ? s->sums[1] : s->sums[0];
         const struct amx_panel *panel = &s->panels[p];
+        if (run->n_made - run->n_added == AMX_WAITING)
+            amx_add_next(run, dense);
+        struct amx_sums *sums = s->sums[run->n_made % AMX_WAITING];
+        part.sums = sums;
         part.n_panels = tiles_min(run->panels - p, together);
+        for (int32_t i = 0; i < part.n_panels; i++) {
+            part.panels[i] = panel + i;
+            part.y[i] = &s->y[p + i][tile * run->width];
+        }
         if (dense)
             amx_multiply_dense(sums, panel->low[quad], panel->high[quad]);
         else
             amx_multiply_affine(sums, panel->low[quad],
                                 part.n_panels == 2 ? panel[1].low[quad] : NULL);
-        if (last->sums)
-            amx_add(last, dense);
-        part.sums = sums;
-        for (int32_t i = 0; i < part.n_panels; i++) {
-            part.panels[i] = panel + i;
-            part.y[i] = &s->y[p + i][run->tile * run->width];
-        }
-        *last = part;
+        run->waiting[run->n_made++ % AMX_WAITING] = part;
     }
 }
 
-static void amx_multiply(struct amx *s, const struct amx_run *run)
+static void amx_multiply(struct amx *s, struct amx_run *run, int32_t tile)
 {
     const struct linear_job *job = run->job;
     bool dense = job->w.type != WEIGHT_AFFINE;
     int32_t n = dense ? INTEGER_UNIT : integer_part(&job->w), width = run->width;
     int32_t group = dense ? INTEGER_UNIT : job->w.group, in_group = 0, g = 0;
-    const int32_t *unit = tiles_unit(job, width, run->tile, run->columns.first / INTEGER_UNIT);
-    struct amx_part last = {0};
-    amx_see_memory();
+    const int32_t *unit = tiles_unit(job, width, tile, run->columns.first / INTEGER_UNIT);
     for (int32_t c = 0; c < run->columns.n; c += n) {
         int32_t half = c % INTEGER_UNIT != 0;
         const float *scales = (const float *)(const void *)(unit + width * TILES_PAIRS);
@@ -297,8 +369,7 @@ static void amx_multiply(struct amx *s, const struct amx_run *run)
             .scale = g,
             .bias = in_group == group ? g : -1,
         };
-        amx_multiply_part(s, run, part, (const uint32_t *)unit + half * AMX_QUADS / 2, c / 4,
-                          &last);
+        amx_multiply_part(s, run, part, (const uint32_t *)unit + half * AMX_QUADS / 2, tile, c / 4);
         if (in_group == group) {
             in_group = 0;
             g++;
@@ -306,7 +377,49 @@ static void amx_multiply(struct amx *s, const struct amx_run *run)
         if ((c + n) % INTEGER_UNIT == 0)
             unit += width * TILES_UNIT_WORDS;
     }
-    amx_add(&last, dense);
+}
+
+/* One of n_parts parts of the weights that the next run will read. */
+static void amx_prefetch(const struct linear_job *job, int32_t row, int32_t n_rows, int32_t first,
+                         int32_t part, int32_t n_parts)
+{
+    const struct weight_source *w = &job->w;
+    int32_t cols = tiles_min(w->cols - first, TILES_UNITS * INTEGER_UNIT);
+    if (!job->blocks) {
+        tiles_prefetch(w, row, n_rows, first, part, n_parts);
+        return;
+    }
+    if (cols <= 0)
+        return;
+    size_t bytes = (size_t)(cols / w->group) * integer_group_bytes(w);
+    size_t begin = bytes * (size_t)part / (size_t)n_parts / 64 * 64;
+    size_t end = bytes * (size_t)(part + 1) / (size_t)n_parts;
+    const unsigned char *at = job->blocks + (size_t)(first / w->group) * integer_group_bytes(w);
+    for (int32_t r = row; r < row + n_rows; r += INTEGER_BLOCK)
+        for (size_t i = begin; i < end; i += 64)
+            __builtin_prefetch(at + (size_t)(r / INTEGER_BLOCK) * integer_block_bytes(w) + i, 0, 2);
+}
+
+/* Some columns of up to AMX_PANELS panels, and all tokens. */
+static void amx_panel_columns(const struct linear_job *job, struct amx *s, int32_t row,
+                              int32_t n_rows, struct integer_run columns)
+{
+    bool dense = job->w.type != WEIGHT_AFFINE;
+    struct amx_run run = {
+        .job = job,
+        .columns = columns,
+        .panels = (n_rows + INTEGER_BLOCK - 1) / INTEGER_BLOCK,
+        .width = tiles_width(job->x.rows, AMX_TOKENS),
+    };
+    int32_t n_tiles = (job->x.rows + run.width - 1) / run.width;
+    amx_fill(s, job, row, n_rows, columns);
+    amx_see_memory();
+    for (int32_t tile = 0; tile < n_tiles; tile++) {
+        amx_prefetch(job, row, n_rows, columns.first + columns.n, tile, n_tiles);
+        amx_multiply(s, &run, tile);
+    }
+    while (run.n_added < run.n_made)
+        amx_add_next(&run, dense);
 }
 
 /* Rows [row, row + n_rows) of w, at most AMX_PANELS times 16, and all tokens. */
@@ -315,18 +428,12 @@ static void amx_panel_rows(const struct linear_job *job, struct amx *s, int32_t 
     const int32_t most = TILES_UNITS * INTEGER_UNIT;
     int32_t width = tiles_width(job->x.rows, AMX_TOKENS);
     int32_t panels = (n_rows + INTEGER_BLOCK - 1) / INTEGER_BLOCK;
-    int32_t n_tiles = (job->x.rows + width - 1) / width;
+    size_t tokens = (size_t)((job->x.rows + width - 1) / width * width);
     for (int32_t p = 0; p < panels; p++)
-        memset(s->y[p], 0, (size_t)(n_tiles * width) * sizeof s->y[p][0]);
+        memset(s->y[p], 0, tokens * sizeof s->y[p][0]);
     for (int32_t c = 0; c < job->w.cols; c += most) {
         struct integer_run columns = {c, tiles_min(job->w.cols - c, most)};
-        amx_fill(s, job, row, n_rows, columns);
-        for (int32_t tile = 0; tile < n_tiles; tile++) {
-            if (job->w.type != WEIGHT_AFFINE)
-                tiles_prefetch(&job->w, row, n_rows, c + most, tile, n_tiles);
-            struct amx_run run = {job, columns, panels, tile, width};
-            amx_multiply(s, &run);
-        }
+        amx_panel_columns(job, s, row, n_rows, columns);
     }
     for (int32_t t = 0; t < job->x.rows; t++)
         for (int32_t p = 0; p < panels; p++)

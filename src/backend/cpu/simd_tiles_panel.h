@@ -1,5 +1,4 @@
-/* Both ends of what layers for many tokens do with a run of weights (tiles.h): panels are filled,
- * and sums become y. */
+/* What layers for many tokens do before and after they multiply a run of weights (tiles.h). */
 #pragma once
 
 #include "backend/cpu/simd_blocks.h"
@@ -10,27 +9,6 @@
 static int32_t tiles_min(int32_t a, int32_t b)
 {
     return a < b ? a : b;
-}
-
-/* From repacked weights: the columns of a run, of the block that `row` begins. */
-static void tiles_fill_block(struct integer_panel *panel, const struct linear_job *job, int32_t row,
-                             struct integer_run run)
-{
-    const struct weight_source *w = &job->w;
-    int32_t group = run.first / w->group, n = (run.n + w->group - 1) / w->group;
-    const unsigned char *at = job->blocks + (size_t)(row / INTEGER_BLOCK) * integer_block_bytes(w) +
-                              (size_t)group * integer_group_bytes(w);
-    uint32_t(*lines)[INTEGER_BLOCK] = panel->lines;
-    for (int32_t g = 0; g < n; g++) {
-        size_t scales_bytes = integer_scales_bytes(w);
-        widen(panel->scales[g], at, w->scale_type, 0, INTEGER_BLOCK);
-        widen(panel->biases[g], at + scales_bytes, w->scale_type, 0, INTEGER_BLOCK);
-        at += 2 * scales_bytes;
-        for (int32_t c = 0; c < w->group; c += 32, lines += BLOCK_PAIRS) {
-            block_unpack(lines, at, w->bits);
-            at += w->bits * INTEGER_LINE;
-        }
-    }
 }
 
 /* One of n_parts equal parts of the dense weights that the next run will read. */
@@ -44,21 +22,6 @@ static void tiles_prefetch(const struct weight_source *w, int32_t row, int32_t n
         at += 2 * ((size_t)(row + r) * (size_t)w->cols + (size_t)first);
         for (int32_t i = 0; i < 2 * cols; i += 64)
             __builtin_prefetch(at + i, 0, 2);
-    }
-}
-
-/* Panels of n_rows rows from `row` on. */
-static void tiles_fill(struct integer_panel *panels, const struct linear_job *job, int32_t row,
-                       int32_t n_rows, struct integer_run run)
-{
-    const struct weight_source *w = &job->w;
-    for (int32_t p = 0; p * INTEGER_BLOCK < n_rows; p++) {
-        int32_t first = row + p * INTEGER_BLOCK;
-        int32_t n = tiles_min(n_rows - p * INTEGER_BLOCK, INTEGER_BLOCK);
-        if (job->blocks)
-            tiles_fill_block(&panels[p], job, first, run);
-        else
-            tiles_fill_dense(&panels[p], w, first, n, run);
     }
 }
 
