@@ -44,7 +44,7 @@ typedef struct vlmd_session vlmd_session;
 typedef struct vlmd_image vlmd_image;
 
 struct vlmd_engine_options {
-    int threads;          /* of the CPU backend; 0: one per available processor */
+    int threads;          /* of the CPU backend; 0: one per core that is there for it */
     int32_t kv_tokens;    /* kv cache of all sessions together; 0: 16384 or the model's context,
                              the smaller */
     int32_t batch_tokens; /* most tokens in one step; 0: 512 */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/processors.h"
 #include "cli/run_images.h"
 #include "front/models.h"
 
@@ -34,7 +35,8 @@ static const struct option {
     {"--max-tokens", TYPE_INT, AT(max_tokens), 0, INT32_MAX, "N",
      "longest answer; 0: as the context allows (0)"},
     {"--seed", TYPE_SEED, AT(seed), 0, 0, "N", "of the random choices (0)"},
-    {"--threads", TYPE_INT, AT(threads), 0, 1024, "N", "0: one per processor (0)"},
+    {"--threads", TYPE_INT, AT(threads), 0, 1024, "N", "0: one per core (0)"},
+    {"--cpus", TYPE_TEXT, AT(cpus), 0, 0, "LIST", "processors to compute on, as 0-3,8 (all)"},
     {"--kv-tokens", TYPE_INT, AT(kv_tokens), 0, INT32_MAX, "N", "0: the engine's default (0)"},
     {"--isa", TYPE_TEXT, AT(isa), 0, 0, "NAME", "kernels: auto, c, avx2, avx512, amx, neon (auto)"},
     {"--activations", TYPE_TEXT, AT(activations), 0, 0, "NAME",
@@ -130,6 +132,15 @@ static int parse_option(struct run_options *out, int argc, char **argv, int *i,
     return set(out, o, equals ? equals + 1 : argv[*i], err);
 }
 
+static int check_cpus(const char *list, struct vlmd_error *err)
+{
+    struct processors chosen;
+    struct vlmd_error why;
+    if (*list == '\0' || processors_choose(&chosen, list, &why) == 0)
+        return 0;
+    return err_set(err, why.code, "--cpus", "--cpus: %s", why.text);
+}
+
 int run_options_parse(struct run_options *out, int argc, char **argv, struct vlmd_error *err)
 {
     const char *words[IPC_MAX_IMAGES + 1];
@@ -137,6 +148,7 @@ int run_options_parse(struct run_options *out, int argc, char **argv, struct vlm
     bool only_words = false;
     *out = (struct run_options){.model = MODELS_SHIPPED,
                                 .top_p = 1,
+                                .cpus = "",
                                 .isa = "auto",
                                 .activations = "auto",
                                 .fetch_ports = "80,443"};
@@ -156,6 +168,8 @@ int run_options_parse(struct run_options *out, int argc, char **argv, struct vlm
             words[n++] = argv[i];
         }
     }
+    if (check_cpus(out->cpus, err) < 0)
+        return -1;
     if (n == 0)
         return err_set(err, VLMD_INVALID, "PROMPT", "a prompt is wanted");
     /* Easily forgotten, and a model would answer a file's name with a greeting. */

@@ -17,6 +17,7 @@ struct run_options {
     int32_t max_tokens; /* 0: as the context allows */
     uint64_t seed;
     int threads;
+    const char *cpus; /* "": all that this process may use */
     int32_t kv_tokens;
     const char *isa;
     const char *activations;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/processors.h"
 #include "cli/commands.h"
 #include "fetch/fetcher.h"
 #include "front/child.h"
@@ -25,9 +26,14 @@ static void begin(void)
 
 int role_worker(int argc, char **argv)
 {
-    if (argc != 6)
+    if (argc != 7)
         return misused();
     begin();
+    struct vlmd_error err;
+    if (argv[6][0] != '\0' && processors_bind(argv[6], &err) < 0) {
+        log_write(LOG_ERROR, "--cpus: %s", err.text);
+        return 1;
+    }
     struct worker_options options = {
         .model = argv[0],
         .threads = atoi(argv[1]),

@@ -45,9 +45,9 @@ static int start_worker(struct run *r, struct vlmd_error *err)
     char threads[16], kv_tokens[16];
     snprintf(threads, sizeof threads, "%d", o->threads);
     snprintf(kv_tokens, sizeof kv_tokens, "%d", o->kv_tokens);
-    const char *const arguments[] = {"vlmd: worker", "role:worker", r->model.path,
-                                     threads,        kv_tokens,     o->isa,
-                                     o->activations, "0",           NULL};
+    const char *const arguments[] = {"vlmd: worker", "role:worker", r->model.path,  threads,
+                                     kv_tokens,      o->isa,        o->activations, "0",
+                                     o->cpus,        NULL};
     struct child_plan plan = {child_own_program(), arguments, IPC_BY_WORKER};
     return child_start(&plan, &r->worker, err);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/processors.h"
 #include "cli/commands.h"
 #include "fetch/fetcher.h"
 #include "front/server.h"
@@ -98,6 +99,16 @@ static int check_fetching(const struct config *config, struct vlmd_error *err)
     return fetcher_check(&options, err);
 }
 
+/* A worker would fail with it again and again. */
+static int check_cpus(const struct config *config, struct vlmd_error *err)
+{
+    struct processors chosen;
+    struct vlmd_error why;
+    if (!config->cpus || processors_choose(&chosen, config->cpus, &why) == 0)
+        return 0;
+    return err_set(err, why.code, "cpus", "cpus: %s", why.text);
+}
+
 int command_serve(int argc, char **argv)
 {
     struct config config;
@@ -114,7 +125,7 @@ int command_serve(int argc, char **argv)
         show_help();
         goto out;
     }
-    if (check_fetching(&config, &err) < 0) {
+    if (check_fetching(&config, &err) < 0 || check_cpus(&config, &err) < 0) {
         status = command_misused("serve", err.text);
         goto out;
     }

@@ -201,6 +201,7 @@ static int open_children(struct server *s, const struct model *models, size_t n_
     struct workers_options workers = {
         .program = config->worker_program ? config->worker_program : child_own_program(),
         .threads = (int)config->threads,
+        .cpus = config->cpus,
         .kv_tokens = (int32_t)config->kv_tokens,
         .image_cache = (uint64_t)config->image_cache,
         .isa = config->isa,

@@ -32,6 +32,7 @@ static void free_if_gone(struct workers *ws)
     }
     free(ws->worker);
     free(ws->program);
+    free(ws->cpus);
     free(ws->isa);
     free(ws->activations);
     free(ws);
@@ -406,9 +407,9 @@ void worker_start(struct worker *w)
     snprintf(threads, sizeof threads, "%d", ws->threads);
     snprintf(kv_tokens, sizeof kv_tokens, "%d", ws->kv_tokens);
     snprintf(image_cache, sizeof image_cache, "%llu", (unsigned long long)ws->image_cache);
-    const char *const arguments[] = {"vlmd: worker",  "role:worker", w->path,
-                                     threads,         kv_tokens,     ws->isa,
-                                     ws->activations, image_cache,   NULL};
+    const char *const arguments[] = {"vlmd: worker", "role:worker", w->path,         threads,
+                                     kv_tokens,      ws->isa,       ws->activations, image_cache,
+                                     ws->cpus,       NULL};
     struct child_plan plan = {ws->program, arguments, IPC_BY_WORKER};
     struct link_events events = {w, on_message, on_broken, on_ended};
     struct vlmd_error err;
@@ -470,6 +471,7 @@ struct workers *workers_open(uv_loop_t *loop, const struct workers_options *opti
     }
     ws->loop = loop;
     ws->program = strdup(options->program);
+    ws->cpus = strdup(options->cpus ? options->cpus : "");
     ws->isa = strdup(options->isa ? options->isa : "auto");
     ws->activations = strdup(options->activations ? options->activations : "auto");
     ws->threads = options->threads;
@@ -482,7 +484,7 @@ struct workers *workers_open(uv_loop_t *loop, const struct workers_options *opti
     uv_timer_init(loop, &ws->tick);
     ws->tick.data = ws;
     ws->n_open++;
-    bool whole = ws->program && ws->isa && ws->activations;
+    bool whole = ws->program && ws->cpus && ws->isa && ws->activations;
     for (size_t i = 0; i < n_models && whole; i++)
         whole = workers_add(ws, &models[i], err) >= 0;
     if (!whole) {

@@ -23,6 +23,7 @@ struct workers_limits {
 struct workers_options {
     const char *program;
     int threads;
+    const char *cpus; /* processors that they may use; NULL: all */
     int32_t kv_tokens;
     uint64_t image_cache; /* bytes of images that each model keeps */
     const char *isa, *activations;

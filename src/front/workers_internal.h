@@ -38,7 +38,7 @@ struct worker {
 
 struct workers {
     uv_loop_t *loop;
-    char *program, *isa, *activations;
+    char *program, *cpus, *isa, *activations;
     int threads;
     int32_t kv_tokens;
     uint64_t image_cache;

@@ -5,7 +5,7 @@
 
 struct worker_options {
     const char *model;       /* checkpoint folder */
-    int threads;             /* 0: one per processor */
+    int threads;             /* 0: one per core */
     int32_t kv_tokens;       /* 0: the engine's default */
     int32_t batch_tokens;    /* 0: the engine's default */
     const char *isa;         /* NULL or "auto": the best that this machine has */

@@ -6,7 +6,7 @@ import signal
 import subprocess
 
 import pytest
-from client import PROGRAM, ROOT, eventually, image_part, png, text_part
+from client import PROGRAM, ROOT, Server, eventually, image_part, png, text_part
 
 
 def check(*options, env=None):
@@ -46,6 +46,30 @@ def test_each_source_has_its_rank(settings):
     assert shown["idle-timeout"] == ("7", "MLX_IDLE_TIMEOUT")
     assert shown["model-load-timeout"][1].startswith("detected: ")
     assert shown["host"] == ("127.0.0.1", "default")
+
+
+@pytest.mark.parametrize("cpus", ["", "x", "3-1", "0,", "1023", "1024"])
+def test_processors_that_are_not_there(settings, cpus):
+    for done in (check("--config", settings(f"cpus = {cpus}")), check("--config", settings(), "--cpus", cpus)):
+        if cpus == "":
+            assert done.returncode == 0
+        else:
+            assert done.returncode == 2 and "cpus" in done.stderr
+    done = subprocess.run([PROGRAM, "run", "--cpus", cpus or ",", "hi"], cwd=ROOT, text=True, capture_output=True)
+    assert done.returncode == 2 and "--cpus" in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="SKIPPED: no affinity on this system")
+def test_models_compute_on_their_processors(model_path):
+    one = max(os.sched_getaffinity(0))
+    server = Server("--cpus", str(one), models=[model_path], fake=False)
+    try:
+        worker = server.status()["models"][0]["pid"]
+        tasks = [int(name) for name in os.listdir(f"/proc/{worker}/task")]
+        assert tasks and all(os.sched_getaffinity(task) == {one} for task in tasks)
+        assert os.sched_getaffinity(server.process.pid) == os.sched_getaffinity(0)
+    finally:
+        assert server.stop() == 0
 
 
 def test_what_check_shows_is_a_file_that_means_the_same(settings, tmp_path):

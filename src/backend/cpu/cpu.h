@@ -5,7 +5,7 @@
 #include "ops/ops.h"
 
 struct cpu_options {
-    int threads; /* 0: one per processor that this process may use */
+    int threads; /* 0: threads_available() */
     /* NULL or "auto" takes the best that this processor has; "c", "avx2", "avx512", "amx", "neon"
      * ask for one (VLMD_UNSUPPORTED when it is not there). */
     const char *isa;

@@ -7,9 +7,8 @@
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
-#ifdef __linux__
-#include <sched.h>
-#endif
+
+#include "base/processors.h"
 
 enum {
     MAX_THREADS = 256,
@@ -64,15 +63,28 @@ static void pause_briefly(void)
 #endif
 }
 
-int threads_available(void)
+static int within(int n, int limit)
 {
-#ifdef __linux__
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
-        return CPU_COUNT(&set);
-#endif
+    return limit > 0 && limit < n ? limit : n;
+}
+
+/* Threads that run at the same time, whatever they share. */
+static int threads_at_once(void)
+{
+    struct processors allowed;
+    if (processors_allowed(&allowed))
+        return within(processors_count(&allowed), processors_quota(""));
     long n = sysconf(_SC_NPROCESSORS_ONLN);
     return n > 0 && n <= MAX_THREADS ? (int)n : 1;
+}
+
+int threads_available(void)
+{
+    struct processors allowed;
+    int n = threads_at_once();
+    if (processors_allowed(&allowed))
+        n = within(n, processors_cores(&allowed, ""));
+    return within(n, MAX_THREADS);
 }
 
 /* Takes a chunk of the current loop; false when none is left. The loop cannot end before the chunk
@@ -245,9 +257,8 @@ static int start_workers(struct threads *pool, struct vlmd_error *err)
 
 struct threads *threads_open(int n_threads, struct vlmd_error *err)
 {
-    int available = threads_available();
     if (n_threads == 0)
-        n_threads = available;
+        n_threads = threads_available();
     if (n_threads < 1 || n_threads > MAX_THREADS) {
         err_set(err, VLMD_INVALID, "threads", "%d is not between 0 and %d", n_threads, MAX_THREADS);
         return NULL;
@@ -262,7 +273,7 @@ struct threads *threads_open(int n_threads, struct vlmd_error *err)
     *pool = (struct threads){
         .n_threads = n_threads,
         /* With more threads than processors a spinning thread holds up the one it waits for. */
-        .most_spins = n_threads <= available ? SPINS : 0,
+        .most_spins = n_threads <= threads_at_once() ? SPINS : 0,
     };
     atomic_init(&pool->spins, pool->most_spins);
     pthread_mutex_init(&pool->mutex, NULL);

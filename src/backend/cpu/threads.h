@@ -18,7 +18,9 @@ struct threads *threads_open(int n_threads, struct vlmd_error *err);
 void threads_close(struct threads *pool); /* NULL is fine */
 int threads_count(const struct threads *pool);
 
-/* Processors that this process may run on (its affinity mask, where the system has one). */
+/* How many threads are worth having: one for each core that this process may run on (its affinity
+ * mask, where the system has one), since the two threads of a core share what computes, and no more
+ * than its control group pays for. */
 int threads_available(void);
 
 /* Calls fn(context, chunk, thread) once for each chunk in [0, n_chunks) and returns when all have
