@@ -170,11 +170,6 @@ $(B)/test_fetcher: tests/fake/test_fetcher.c $(TEST_FETCHER_OBJECTS) $(call arch
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $< $(TEST_FETCHER_OBJECTS) -o $@ $(ALL_LDFLAGS) $(call link_group,$(call archives_of,ipc)) $(call libs_of,fetch) -lresolv
 
-# ---- the full counts of tests/e2e/test_faults.py
-.PHONY: faults
-faults: $(B)/vlmd $(B)/fake_worker
-	VLMD_FAULTS=1 python3 -m pytest -q -s tests/e2e/test_faults.py
-
 # ---- checks
 .PHONY: layers format format-check lint
 lint: layers format-check
@@ -223,7 +218,7 @@ help:
 	@echo "make bench-peers   vlmd beside llama.cpp, mlx-vlm and transformers on this machine (bench/peers/peers.mk; hours)"
 	@echo "make bench-lab     one small program a kernel: checked against plain C, timed, beside the machine's ceilings"
 	@echo "make load-tests    many and slow connections, cost of a token, JSONTestSuite, each at full count"
-	@echo "make faults        kills workers, decoders, fronts and clients by the thousand (the suite: a fiftieth of that)"
+	@echo "make faults        kills workers, decoders, fetchers, fronts, clients by the thousand (the suite: a fiftieth of that)"
 	@echo "make lint          layers (no upward or sideways include), format-check, file sizes, headers on their own"
 	@echo "make format        clang-format"
 	@echo "make docs          writes man/vlmd.1 and the tables of docs/CONFIGURATION.md anew (docs-check: are they current?)"

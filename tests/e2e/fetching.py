@@ -195,6 +195,18 @@ class Connects:
         return fresh
 
 
+def fetcher_pid(server):
+    """None while there is no fetcher."""
+    for pid in server.children():
+        try:
+            arguments = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if b"role:fetcher" in arguments[1:2]:
+            return pid
+    return None
+
+
 def fetcher_script(folder, connects, dns=None, certificates=None):
     """A program for --fetcher-program: the test fetcher with its variables."""
     path = pathlib.Path(folder) / "fetcher"

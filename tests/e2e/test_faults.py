@@ -1,6 +1,7 @@
-"""Faults in numbers: workers, decoders and fronts that die under load, clients that vanish, ends in mid-stream.
+"""Faults in numbers: workers, decoders, fetchers and fronts that die under load, clients that vanish, ends in mid-stream.
 
-The suite runs a fiftieth of them; `make faults` all (VLMD_FAULTS=1) and shows the figures, which docs/PROCESSES.md keeps.
+The suite runs a fiftieth of them; `make faults` all (VLMD_FAULTS=1), in a table (tests/load/table.py); docs/PROCESSES.md keeps the figures.
+At full count the times are held to their limits too: the suite may share its machine.
 """
 
 import concurrent.futures
@@ -11,6 +12,9 @@ import threading
 import time
 
 from client import Server, eventually, gone, image_part, parse_events, png, read_all, text_part, user
+from fetching import Connects, WebServer, answer, fetcher_pid, fetcher_script, url_part
+from prometheus import metric
+from promises import report
 from test_life import leave
 
 SHARE = float(os.environ.get("VLMD_FAULTS", "0.02"))
@@ -23,8 +27,9 @@ def times(full):
 class Load:
     """Threads that ask without end; each answer is whole, or is one clear error."""
 
-    def __init__(self, server, orders, threads=4):
+    def __init__(self, server, orders, threads=4, **parameters):
         self.server = server
+        self.parameters = parameters
         self.orders = orders
         self.over = threading.Event()
         self.good = self.errors = 0
@@ -37,7 +42,7 @@ class Load:
     def run(self, seed):
         dice = random.Random(seed)
         while not self.over.is_set():
-            body = {"model": self.server.model, "messages": [user(dice.choice(self.orders))], "stream": dice.random() < 0.5}
+            body = {"model": self.server.model, "messages": [user(dice.choice(self.orders))], "stream": dice.random() < 0.5, **self.parameters}
             try:
                 answer = self.server.post(body, timeout=30)
                 verdict = self.judge(answer, body["stream"])
@@ -54,15 +59,22 @@ class Load:
         if answer.status != 200:
             return "error" if answer.status in (500, 503) and answer.error()["message"] else f"{answer.status} {answer.body}"
         if not stream:
-            return "good" if answer.json()["choices"][0]["finish_reason"] == "stop" else f"{answer.body}"
+            return "good" if answer.json()["choices"][0]["finish_reason"] in ("stop", "length") else f"{answer.body}"
         events = parse_events(answer.body)
         errors = sum("error" in event for event in events if event != "[DONE]")
         if events[-1] == "[DONE]" and errors == 0:
             return "good"
         return "error" if errors == 1 and "error" in events[-1] else f"{answer.body}"
 
-    def stop(self):
+    def __enter__(self):
+        return self
+
+    def __exit__(self, failure, *_):
         self.over.set()
+        if not failure:
+            self.stop()
+
+    def stop(self):
         for thread in self.threads:
             thread.join(60)
             assert not thread.is_alive(), "a request hangs"
@@ -77,34 +89,58 @@ def kill(pid, sig=signal.SIGKILL):
         pass  # it was dying already
 
 
-def test_workers_that_die_under_load(start):
-    server = start()
-    server.chat("say x")
+def within(seconds, limit):
+    """Whether a time is held to its limit: where only a share is run, the machine has other things to do."""
+    return seconds <= limit if SHARE >= 1 else seconds <= limit + 10
+
+
+def end_worker(server, pid, i, oom):
+    """Returns when it ended."""
+    if oom and i % 4 == 3:
+        server.chat("oom")  # a second worker, too: it begins again
+        return time.monotonic()
+    began = time.monotonic()
+    kill(pid, [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP][i % 3 if not oom else i % 4])
+    eventually(lambda: gone(pid), what="its end")
+    return began
+
+
+def workers_that_die(row, server, orders, n, oom, **parameters):
+    server.chat(orders[0], **parameters)
+    load_seconds = metric(server, "vlmd_model_last_load_seconds")
     before = server.descriptors()
-    load = Load(server, ["say a b c", "count 5 1", "count 20 2"])
-    slowest = 0
-    for i in range(times(1000)):
-        eventually(lambda: server.status()["models"][0]["state"] == "ready", what="a ready worker")
-        pid = server.worker_pid()
-        if pid == 0:
-            continue
-        began = time.monotonic()
-        if i % 4 == 3:
-            server.chat("oom")  # a second worker, too: it begins again
-            began = time.monotonic()
-        else:
-            kill(pid, [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP][i % 4])
-        eventually(lambda: gone(pid), what="its end")
-        # The operator's word, without which the fourth death in a minute means a pause.
-        answer = server.request("POST", "/admin/load?model_path=fake", port=server.admin_port)
-        assert answer.status == 200, answer.body
-        slowest = max(slowest, time.monotonic() - began)
-    load.stop()
+    with Load(server, orders, **parameters) as load:
+        slowest = 0
+        deaths = 0
+        while deaths < n:
+            eventually(lambda: server.status()["models"][0]["state"] == "ready", what="a ready worker")
+            pid = server.worker_pid()
+            if pid == 0:
+                continue
+            began = end_worker(server, pid, deaths, oom)
+            deaths += 1
+            # The operator's word, without which the fourth death in a minute means a pause.
+            path = f"/admin/load?model_path={server.model}"
+            loaded = server.request("POST", path, port=server.admin_port)
+            assert loaded.status == 200, loaded.body
+            slowest = max(slowest, time.monotonic() - began)
     eventually(lambda: server.status()["requests"] == 0)
     eventually(lambda: server.descriptors() <= before, what=f"only {before} descriptors")
-    print(f"\nworkers: {times(1000)} deaths, {load.good} whole answers, {load.errors} errors, 0 hung; "
-          f"ready again after {slowest:.2f} s at most; {server.descriptors() - before} descriptors left")
-    assert slowest < 10  # on a machine that does nothing else: 1 s
+    held = within(slowest, load_seconds + 1)
+    report(row, deaths, f"{load.good} whole answers, {load.errors} errors, 0 hung, ready again within {slowest:.2f} s "
+           f"(load time {load_seconds:.2f} s)", held)
+    assert held
+
+
+def test_workers_that_die_under_load(start):
+    workers_that_die("workers that die under load", start(), ["say a b c", "count 5 1", "count 20 2"], times(1000), True)
+
+
+def test_real_workers_that_die_under_load(model_path):
+    server = Server(models=[model_path], fake=False)
+    orders = ["Tell me a long story", [image_part(png(300, 200)), text_part("What is this?")]]
+    workers_that_die("real workers that die under load", server, orders, times(100), False, max_tokens=30)
+    assert server.stop() == 0
 
 
 def test_decoders_that_die_under_load(start):
@@ -112,18 +148,43 @@ def test_decoders_that_die_under_load(start):
     image = image_part(png(700, 500))
     server.chat([image, text_part("images")])
     before = server.descriptors()
-    load = Load(server, [[image, text_part("images")], [image, image, text_part("images")]])
-    for _ in range(times(500)):
-        pids = [pid for pid in server.children() if pid != server.worker_pid()]
-        if pids:
-            kill(random.choice(pids))
-        eventually(lambda: server.status()["decoders"]["ready"] == 2, what="two decoders")
-    load.stop()
+    with Load(server, [[image, text_part("images")], [image, image, text_part("images")]]) as load:
+        for _ in range(times(500)):
+            pids = [pid for pid in server.children() if pid != server.worker_pid()]
+            if pids:
+                kill(random.choice(pids))
+            eventually(lambda: server.status()["decoders"]["ready"] == 2, what="two decoders")
     eventually(lambda: server.status()["requests"] == 0)
     eventually(lambda: server.descriptors() <= before, what=f"only {before} descriptors")
     assert server.chat([image, text_part("images")]).status == 200
-    print(f"\ndecoders: {times(500)} deaths, {load.good} whole answers, {load.errors} errors, 0 hung; "
-          f"{server.descriptors() - before} descriptors left")
+    report("decoders that die under load", times(500), f"{load.good} whole answers, {load.errors} errors, 0 hung, 0 descriptors left")
+
+
+def test_fetchers_that_die_under_load(start, tmp_path):
+    def handle(handler):
+        time.sleep(0.01)
+        answer(handler, png(56, 56))
+
+    site = WebServer(handle=handle)
+    program = fetcher_script(tmp_path, Connects(tmp_path))
+    server = start("--fetcher-program", program, "--fetch-ports", str(site.port))
+    order = [url_part(site.url()), text_part("images")]
+    assert server.chat(order).status == 200
+    before = server.descriptors()
+    with Load(server, [order]) as load:
+        deaths = 0
+        while deaths < times(500):
+            asked = len(site.requests)
+            eventually(lambda: len(site.requests) > asked, what="a fetch")
+            pid = fetcher_pid(server)
+            if pid:
+                kill(pid)
+                deaths += 1
+    eventually(lambda: server.status()["requests"] == 0)
+    assert server.chat(order).status == 200
+    eventually(lambda: server.descriptors() <= before, what=f"only {before} descriptors")
+    site.close()
+    report("fetchers that die under load", times(500), f"{load.good} whole answers, {load.errors} errors, 0 hung, 0 descriptors left")
 
 
 def test_fronts_that_die(fake_model, model_path):
@@ -144,7 +205,7 @@ def test_fronts_that_die(fake_model, model_path):
         slowest = max(slowest, time.monotonic() - began)
         connection.close()
         server.stop()
-    print(f"\nfronts: {times(100)} deaths, 0 orphans after 2 s; the last after {slowest:.2f} s")
+    report("fronts that die", times(100), f"0 orphans after 2 s, the last child ended after {slowest:.2f} s")
 
 
 def vanish(server, dice, image):
@@ -175,8 +236,9 @@ def test_clients_that_vanish(start):
     eventually(lambda: server.descriptors() <= before, what=f"only {before} descriptors")
     assert server.chat("stats").text().startswith("running=0 ")
     assert server.status()["models"][0]["restarts"] == 0
-    print(f"\nclients: {times(10000)} vanished, the work of the last 100 ended within {slowest:.2f} s; "
-          f"{server.descriptors() - before} descriptors, 0 jobs left")
+    held = within(slowest, 1)
+    report("clients that vanish", times(10000), f"the work of the last of each 100 ended within {slowest:.2f} s, 0 descriptors, 0 jobs left", held)
+    assert held
 
 
 def end_in_stream(i, folder):
@@ -200,5 +262,5 @@ def test_ends_in_the_middle_of_a_stream(fake_model):
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
         ends = list(pool.map(lambda i: end_in_stream(i, folder), range(n)))
     assert ends[1::2] == ["given up"] * (n // 2)
-    print(f"\nends: {n} SIGTERM, exit status 0 each; {ends.count('whole')} streams whole, {ends.count('given up')} given up")
+    report("SIGTERM in mid-stream", n, f"exit status 0 each, {ends.count('whole')} streams whole, {ends.count('given up')} given up")
     assert ends[0::2].count("whole") >= 0.9 * len(ends[0::2])

@@ -9,7 +9,7 @@ import zlib
 
 import pytest
 from client import PROGRAM, data_uri, eventually, gone, image_part, png, text_part
-from fetching import Connects, NameServer, WebServer, answer, fetcher_script, trickle, url_part
+from fetching import Connects, NameServer, WebServer, answer, fetcher_pid, fetcher_script, trickle, url_part
 
 RED = png(56, 56, (255, 0, 0))
 SEEN = "56x56/56x56:ff0000 "
@@ -247,13 +247,6 @@ def test_a_client_that_leaves_ends_the_fetch(fetching, web):
     assert eventually(lambda: server.status()["fetcher"]["fetching"] == 0) < 1
     assert site.gone.wait(1)
     assert server.status()["requests"] == 0
-
-
-def fetcher_pid(server):
-    for pid in server.children():
-        if open(f"/proc/{pid}/cmdline", "rb").read().split(b"\0")[1] == b"role:fetcher":
-            return pid
-    return None
 
 
 def test_a_fetcher_that_dies_is_replaced_and_the_fetch_goes_on(fetching, web):

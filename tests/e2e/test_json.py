@@ -10,6 +10,7 @@ import pathlib
 
 import pytest
 from client import ROOT
+from promises import report
 
 SUITE = pathlib.Path(os.environ.get("JSON_TEST_SUITE", ROOT / "build" / "JSONTestSuite")) / "test_parsing"
 
@@ -111,4 +112,5 @@ def test_json_test_suite(fake):
         expected = expected and file.name not in DUPLICATES | ESCAPED_NULS
         if is_json(fake, file.read_bytes()) != expected:
             wrong.append(file.name)
+    report("JSONTestSuite", len(files), f"{len(files) - len(wrong)} as expected, {len(wrong)} not", not wrong)
     assert wrong == []

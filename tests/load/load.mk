@@ -1,7 +1,17 @@
 # The promises about connections and JSON at full count (minutes); small counts are part of tests/e2e. JSONTestSuite is fetched once,
-# unless JSON_TEST_SUITE says where it is.
-.PHONY: load-tests
+# unless JSON_TEST_SUITE says where it is. Python needs nothing of its own, pytest is Debian's python3-pytest (bin/setup --test) or the
+# command that PYTEST names.
+PYTEST ?= $(shell command -v pytest || command -v pytest-3)
+define have_pytest
+	@test -n "$(PYTEST)" || { echo "pytest is missing: bin/setup --test installs it, PYTEST=COMMAND names it" >&2; exit 1; }
+endef
+
+.PHONY: load-tests faults
 load-tests: all $(B)/fake_worker
-	python3 tests/load/connections.py
-	test -n "$$JSON_TEST_SUITE" || tools/json_test_suite.sh
-	python3 -m pytest -q -rs tests/e2e/test_json.py tests/e2e/test_raw_http.py
+	$(have_pytest)
+	python3 tests/load/table.py load --pytest "$(PYTEST)"
+
+# The full counts of tests/e2e/test_faults.py.
+faults: all $(B)/fake_worker $(B)/test_fetcher
+	$(have_pytest)
+	python3 tests/load/table.py faults --pytest "$(PYTEST)"
