@@ -259,6 +259,24 @@ static void check_dense_integers(struct check *c)
     free_weight(c, &w);
 }
 
+/* Every count of tokens that a batch of sequences may have, and where tiles change their width or
+ * weights are unpacked in another way. */
+static void check_counts(struct check *c)
+{
+    static const int32_t more[] = {47, 48, 49, 72, 73, 143, 144, 145};
+    static const enum weight_type types[] = {WEIGHT_F16, WEIGHT_BF16, WEIGHT_F32};
+    for (int g = 0; g < N_GROUPS; g++) {
+        struct test_weight w =
+            affine_weight(c, 37, 3 * 128 + all_groups[g], 4, all_groups[g], types[g]);
+        load_weight(c, &w);
+        for (int32_t n = 1; n <= 33; n++)
+            check_batch(c, &w, NULL, n);
+        for (size_t i = 0; i < sizeof more / sizeof *more; i++)
+            check_batch(c, &w, NULL, more[i]);
+        free_weight(c, &w);
+    }
+}
+
 void check_integers(struct check *c)
 {
     if (c->bench) {
@@ -268,6 +286,7 @@ void check_integers(struct check *c)
         return;
     }
     check_affine_linear(c);
+    check_counts(c);
     check_embed(c);
     check_dense_integers(c);
     check_not_finite(c, NAN);

@@ -11,6 +11,7 @@ bool kernels_amx(struct cpu_kernels *k)
     k->tile_tokens = AMX_TOKENS;
     k->tiles_prepare = amx_tiles_prepare;
     k->tiles_rows = amx_tiles_rows;
+    k->some_tokens = AMX_TOKENS / 2; /* fewer leave most of a tile empty */
     return true;
 }
 #else

@@ -6,6 +6,7 @@
 #include "backend/cpu/simd_linear.h"
 #include "backend/cpu/simd_rows.h"
 #include "backend/cpu/simd_tiles.h"
+#include "backend/cpu/simd_tiles_some.h"
 
 bool kernels_avx2(struct cpu_kernels *k)
 {
@@ -20,6 +21,10 @@ bool kernels_avx2(struct cpu_kernels *k)
     k->tile_tokens = TILES_WIDTH;
     k->tiles_prepare = simd_tiles_prepare;
     k->tiles_rows = simd_tiles_rows;
+    k->some_tokens = SOME_TOKENS;
+    k->some_tile_tokens = TILES_WIDTH;
+    k->some_prepare = simd_tiles_prepare;
+    k->some_rows = simd_some_rows;
     k->rms_norm = simd_rms_norm;
     k->add = simd_add;
     k->silu_mul = simd_silu_mul;

@@ -5,6 +5,7 @@
 #include "backend/cpu/simd_integer.h"
 #include "backend/cpu/simd_linear.h"
 #include "backend/cpu/simd_tiles.h"
+#include "backend/cpu/simd_tiles_some.h"
 
 bool kernels_avx512(struct cpu_kernels *k)
 {
@@ -18,6 +19,10 @@ bool kernels_avx512(struct cpu_kernels *k)
     k->tile_tokens = TILES_WIDTH;
     k->tiles_prepare = simd_tiles_prepare;
     k->tiles_rows = simd_tiles_rows;
+    k->some_tokens = SOME_TOKENS;
+    k->some_tile_tokens = TILES_WIDTH;
+    k->some_prepare = simd_tiles_prepare;
+    k->some_rows = simd_some_rows;
     return true;
 }
 #else

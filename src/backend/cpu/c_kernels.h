@@ -7,7 +7,7 @@ void c_linear_prepare(const struct linear_job *job, int32_t token); /* nothing t
 void c_linear_rows(const struct linear_job *job, int32_t first, int32_t n, float *scratch);
 void c_integer_prepare(const struct linear_job *job, int32_t token);
 void c_integer_rows(const struct linear_job *job, int32_t first, int32_t n, float *scratch);
-void c_tiles_prepare(const struct linear_job *job, int32_t tile);
+void c_tiles_prepare(const struct linear_job *job, int32_t tile, int32_t run);
 void c_tiles_rows(const struct linear_job *job, int32_t first, int32_t n, float *scratch);
 void c_embed_row(float *y, const struct weight_source *table, int32_t row);
 void c_rms_norm(float *y, const float *x, const float *w, int32_t n, float eps);

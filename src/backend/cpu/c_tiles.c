@@ -37,13 +37,15 @@ static void prepare_unit(const struct linear_job *job, int32_t token, int32_t u)
     memcpy(to + TILES_PAIRS, &scale, sizeof scale);
 }
 
-void c_tiles_prepare(const struct linear_job *job, int32_t tile)
+void c_tiles_prepare(const struct linear_job *job, int32_t tile, int32_t run)
 {
     if (job->w.type == WEIGHT_AFFINE) {
-        c_integer_prepare(job, tile);
+        if (run == 0) /* rows are prepared as one */
+            c_integer_prepare(job, tile);
         return;
     }
-    for (int32_t u = 0; u < integer_units(job->w.cols); u++)
+    int32_t units = integer_units(job->w.cols), first = run * TILES_UNITS;
+    for (int32_t u = first; u < first + TILES_UNITS && u < units; u++)
         prepare_unit(job, tile, u);
 }
 

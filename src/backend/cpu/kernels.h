@@ -81,11 +81,15 @@ struct cpu_kernels {
     void (*integer_prepare)(const struct linear_job *job, int32_t token);
     bool reads_blocks; /* integer_rows wants weights repacked where they can be */
     void (*integer_rows)(const struct linear_job *job, int32_t first, int32_t n, float *scratch);
-    /* The same for many tokens (tiles.h), and for dense weights: tile number `tile` of x, of at
-     * most tile_tokens tokens. */
+    /* The same for many tokens (tiles.h), and for dense weights: of tile number `tile` of x, of at
+     * most tile_tokens tokens, run number `run` of TILES_UNITS units. */
     int32_t tile_tokens;
-    void (*tiles_prepare)(const struct linear_job *job, int32_t tile);
+    void (*tiles_prepare)(const struct linear_job *job, int32_t tile, int32_t run);
     void (*tiles_rows)(const struct linear_job *job, int32_t first, int32_t n, float *scratch);
+    /* The same for some_tokens at most (0: never), of 4 bits, in tiles of some_tile_tokens. */
+    int32_t some_tokens, some_tile_tokens;
+    void (*some_prepare)(const struct linear_job *job, int32_t tile, int32_t run);
+    void (*some_rows)(const struct linear_job *job, int32_t first, int32_t n, float *scratch);
     void (*embed_row)(float *y, const struct weight_source *table, int32_t row);
     void (*rms_norm)(float *y, const float *x, const float *w, int32_t n, float eps);
     void (*add)(float *x, const float *y, int32_t n);

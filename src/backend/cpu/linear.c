@@ -3,11 +3,12 @@
 #include "backend/cpu/tiles.h"
 
 enum {
-    LEAST_ROWS = 16,    /* of weights in a chunk */
-    PREPARE_TOKENS = 4, /* rows of x, or tiles of them, prepared in a chunk */
+    LEAST_ROWS = 16, /* of weights in a chunk */
+    PREPARE_CHUNKS_PER_THREAD = 4,
     /* With few tokens the work is to read the weights: long chunks, since what is prefetched beyond
      * a chunk's end is wasted, and its beginning comes late. */
     FEW_TOKENS = 8,
+    FEW_TOKENS_4_BITS = 3, /* from where on 4-bit weights are better taken for a tile of tokens */
     FEW_CHUNKS_PER_THREAD = 4,
     /* With many, short ones, so that a thread which was held up costs little. */
     MOST_ROWS = 64,
@@ -16,10 +17,11 @@ enum {
 
 /* What a layer does with its x and its rows. */
 struct linear_way {
-    void (*prepare)(const struct linear_job *job, int32_t n);
+    void (*prepare)(const struct linear_job *job, int32_t token);
+    void (*prepare_tile)(const struct linear_job *job, int32_t tile, int32_t run);
     void (*rows)(const struct linear_job *job, int32_t first, int32_t n, float *scratch);
     int32_t most_tokens;
-    int32_t tile_tokens; /* 0: prepare is for a token, not for a tile of so many */
+    int32_t tile_tokens; /* 0: `prepare`, not prepare_tile */
 };
 
 struct linear_loop {
@@ -27,7 +29,8 @@ struct linear_loop {
     struct linear_job job;
     struct linear_way way;
     int32_t rows_per_chunk;
-    int32_t n_prepared; /* tokens or tiles */
+    int32_t n_tiles;
+    int32_t n_pieces, pieces_per_chunk; /* tokens, or runs of units of tiles */
 };
 
 static int32_t min_of(int32_t a, int32_t b)
@@ -42,11 +45,15 @@ static struct linear_way way_of(const struct cpu_backend *cpu, const struct line
 {
     const struct cpu_kernels *k = &cpu->kernels;
     bool in_file = job->w.type == WEIGHT_AFFINE && k->reads_blocks && !job->blocks;
+    bool four_bits = job->blocks && job->w.bits == 4;
     if (!cpu->integer || !tiles_are_for(&job->w) || in_file)
-        return (struct linear_way){k->linear_prepare, k->linear_rows, LINEAR_TOKENS, 0};
-    if (!job->blocks || tokens > FEW_TOKENS)
-        return (struct linear_way){k->tiles_prepare, k->tiles_rows, TILES_TOKENS, k->tile_tokens};
-    return (struct linear_way){k->integer_prepare, k->integer_rows, LINEAR_TOKENS, 0};
+        return (struct linear_way){k->linear_prepare, NULL, k->linear_rows, LINEAR_TOKENS, 0};
+    if (job->blocks && tokens <= (four_bits ? FEW_TOKENS_4_BITS : FEW_TOKENS))
+        return (struct linear_way){k->integer_prepare, NULL, k->integer_rows, LINEAR_TOKENS, 0};
+    if (four_bits && tokens <= k->some_tokens)
+        return (struct linear_way){NULL, k->some_prepare, k->some_rows, TILES_TOKENS,
+                                   k->some_tile_tokens};
+    return (struct linear_way){NULL, k->tiles_prepare, k->tiles_rows, TILES_TOKENS, k->tile_tokens};
 }
 
 /* Tokens at a time: all runs equally long, in whole tiles. */
@@ -62,10 +69,13 @@ static void prepare_chunk(void *context, int32_t chunk, int32_t thread)
 {
     (void)thread;
     const struct linear_loop *loop = context;
-    int32_t first = chunk * PREPARE_TOKENS;
-    int32_t end = min_of(first + PREPARE_TOKENS, loop->n_prepared);
+    int32_t first = chunk * loop->pieces_per_chunk;
+    int32_t end = min_of(first + loop->pieces_per_chunk, loop->n_pieces);
     for (int32_t i = first; i < end; i++)
-        loop->way.prepare(&loop->job, i);
+        if (loop->way.prepare_tile)
+            loop->way.prepare_tile(&loop->job, i % loop->n_tiles, i / loop->n_tiles);
+        else
+            loop->way.prepare(&loop->job, i);
 }
 
 static void rows_chunk(void *context, int32_t chunk, int32_t thread)
@@ -76,9 +86,8 @@ static void rows_chunk(void *context, int32_t chunk, int32_t thread)
     loop->way.rows(&loop->job, first, n, cpu_scratch(loop->cpu, thread));
 }
 
-static int32_t rows_per_chunk(int32_t rows, int32_t tokens, int threads)
+static int32_t rows_per_chunk(int32_t rows, bool few, int threads)
 {
-    bool few = tokens <= FEW_TOKENS;
     int32_t chunks = threads * (few ? FEW_CHUNKS_PER_THREAD : CHUNKS_PER_THREAD);
     int32_t share = rows / chunks / LEAST_ROWS * LEAST_ROWS;
     if (share < LEAST_ROWS)
@@ -91,6 +100,19 @@ static int32_t chunks_of(int32_t n, int32_t per_chunk)
     return n / per_chunk + (n % per_chunk != 0);
 }
 
+/* x of one run of tokens. */
+static void prepare(struct linear_loop *loop)
+{
+    struct threads *pool = loop->cpu->threads;
+    int32_t n = loop->job.x.rows, tile = loop->way.tile_tokens;
+    loop->n_tiles = tile > 0 ? chunks_of(n, tiles_width(n, tile)) : 0;
+    loop->n_pieces =
+        tile > 0 ? loop->n_tiles * chunks_of(integer_units(loop->job.w.cols), TILES_UNITS) : n;
+    loop->pieces_per_chunk =
+        chunks_of(loop->n_pieces, threads_count(pool) * PREPARE_CHUNKS_PER_THREAD);
+    threads_run(pool, prepare_chunk, loop, chunks_of(loop->n_pieces, loop->pieces_per_chunk));
+}
+
 void cpu_linear(struct backend *be, struct tensor y, struct tensor x, const struct weight *w,
                 const struct weight *bias)
 {
@@ -101,16 +123,16 @@ void cpu_linear(struct backend *be, struct tensor y, struct tensor x, const stru
                 .blocks = cpu_weight_blocks(w),
                 .bias = bias ? bias->prepared : NULL,
                 .prepared = cpu->prepared},
-        .rows_per_chunk = rows_per_chunk(w->source.rows, x.rows, threads_count(cpu->threads)),
     };
     loop.way = way_of(cpu, &loop.job, x.rows);
+    bool few = x.rows <= FEW_TOKENS && !loop.way.prepare_tile;
+    loop.rows_per_chunk = rows_per_chunk(w->source.rows, few, threads_count(cpu->threads));
     int32_t run = tokens_per_run(&loop.way, x.rows);
     for (int32_t first = 0; first < x.rows; first += run) {
-        int32_t n = min_of(run, x.rows - first), tiles = loop.way.tile_tokens;
+        int32_t n = min_of(run, x.rows - first);
         loop.job.x = tensor_rows(x, first, n);
         loop.job.y = tensor_rows(y, first, n);
-        loop.n_prepared = tiles > 0 ? chunks_of(n, tiles_width(n, tiles)) : n;
-        threads_run(cpu->threads, prepare_chunk, &loop, chunks_of(loop.n_prepared, PREPARE_TOKENS));
+        prepare(&loop);
         threads_run(cpu->threads, rows_chunk, &loop,
                     chunks_of(loop.job.w.rows, loop.rows_per_chunk));
     }

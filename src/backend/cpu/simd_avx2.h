@@ -228,6 +228,20 @@ SIMD_INLINE v8sums v16_mul_add(v8u a, v8u b, v8sums sums)
     return sums;
 }
 
+/* Both sums with q times the two integers at `pair`. Six such pairs of sums, q and the two
+ * registers that are used here are all there are; gcc spills some if it may choose an order. */
+SIMD_INLINE void v16_mul_add_into(v8sums sums[2], const v8u q[2], const int32_t *pair)
+{
+    __m256i x, products;
+    __asm__("vpbroadcastd %[pair], %[x]\n\t"
+            "vpmaddwd %[x], %[q0], %[products]\n\t"
+            "vpmaddwd %[x], %[q1], %[x]\n\t"
+            "vpaddd %[products], %[sum0], %[sum0]\n\t"
+            "vpaddd %[x], %[sum1], %[sum1]"
+            : [sum0] "+x"(sums[0]), [sum1] "+x"(sums[1]), [x] "=&x"(x), [products] "=&x"(products)
+            : [q0] "x"(q[0]), [q1] "x"(q[1]), [pair] "m"(*pair));
+}
+
 SIMD_INLINE v8 v8_from_sums(v8sums sums)
 {
     return _mm256_cvtepi32_ps(sums);

@@ -6,7 +6,6 @@ typedef __m512i line_sums;
 typedef __m512 line_floats;
 
 enum {
-    LINE_TOKENS = 8,
     TILES_WIDTH = 12, /* more would be more registers than gcc fills without spilling */
     LINE_CHAINS = 4,  /* a multiplication takes four or five cycles, and one begins in each */
 };

@@ -7,10 +7,11 @@
 
 enum {
     FEW_AHEAD = 4096, /* bytes that are prefetched */
+    FEW_MOST = 4,     /* tokens for whose sums there are registers */
 };
 
 /* Sums of a part: of each token in several chains, which are added up at its end. */
-typedef line_sums few_sums[LINE_TOKENS][4];
+typedef line_sums few_sums[FEW_MOST][4];
 
 /* One token, 4 bits, eight columns: the second and third nibbles stay where they are, 16 and 256
  * times too great, and have sums of their own (at most 16 * 3840 * 32512 < 2^31). */
@@ -105,8 +106,8 @@ SIMD_INLINE void few_block(const struct linear_job *job, int32_t row, int32_t n_
     const unsigned char *at = job->blocks + (size_t)(row / INTEGER_BLOCK) * integer_block_bytes(w);
     size_t scales_bytes = integer_scales_bytes(w);
     int32_t part = integer_part(w), groups = w->cols / w->group;
-    struct integer_row x[LINE_TOKENS];
-    line_floats y[LINE_TOKENS];
+    struct integer_row x[FEW_MOST];
+    line_floats y[FEW_MOST];
     SIMD_UNROLL
     for (int t = 0; t < n_tokens; t++) {
         x[t] = integer_row(job, token + t);
@@ -137,38 +138,21 @@ SIMD_INLINE void few_block(const struct linear_job *job, int32_t row, int32_t n_
         few_store(job, row, n_rows, token + t, y[t]);
 }
 
-/* 4 bits, which nearly all checkpoints have: for each number of tokens. Returns how many it took.
- */
+/* Returns how many tokens it took. More than three of 4 bits, which nearly all checkpoints have,
+ * are simd_tiles_some.h's. */
 static int32_t few_block_4(const struct linear_job *job, int32_t row, int32_t n_rows, int32_t token,
                            int32_t n)
 {
-    const int most = LINE_TOKENS;
-    switch (n < most ? n : most) {
-    case 1:
-        few_block(job, row, n_rows, token, 4, 1);
-        return 1;
-    case 2:
-        few_block(job, row, n_rows, token, 4, 2);
-        return 2;
-    case 3:
+    if (n >= 3) {
         few_block(job, row, n_rows, token, 4, 3);
         return 3;
-    case 5:
-        few_block(job, row, n_rows, token, 4, most < 5 ? most : 5);
-        return 5;
-    case 6:
-        few_block(job, row, n_rows, token, 4, most < 6 ? most : 6);
-        return 6;
-    case 7:
-        few_block(job, row, n_rows, token, 4, most < 7 ? most : 7);
-        return 7;
-    case 8:
-        few_block(job, row, n_rows, token, 4, most < 8 ? most : 8);
-        return 8;
-    default:
-        few_block(job, row, n_rows, token, 4, 4);
-        return 4;
     }
+    if (n == 2) {
+        few_block(job, row, n_rows, token, 4, 2);
+        return 2;
+    }
+    few_block(job, row, n_rows, token, 4, 1);
+    return 1;
 }
 
 SIMD_INLINE int32_t few_block_bits(const struct linear_job *job, int32_t row, int32_t n_rows,

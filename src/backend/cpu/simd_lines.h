@@ -11,7 +11,6 @@
 #else
 
 enum {
-    LINE_TOKENS = 4, /* for whose sums there are registers */
     LINE_CHAINS = 1, /* of multiplications that it takes to keep the processor busy */
 #ifdef __ARM_NEON
     TILES_WIDTH = 3, /* the same, with a line of both halves at a time */
@@ -76,9 +75,10 @@ SIMD_INLINE line_sums line_multiply(line q, const int16_t *pair, line_sums sums)
         {v16_mul_add(q.half[0], x, sums.half[0]), v16_mul_add(q.half[1], x, sums.half[1])}};
 }
 
+/* The same in place. */
 SIMD_INLINE void line_multiply_into(line_sums *sums, line q, const int32_t *pair)
 {
-    *sums = line_multiply(q, (const int16_t *)(const void *)pair, *sums);
+    v16_mul_add_into(sums->half, q.half, pair);
 }
 
 SIMD_INLINE line_sums line_sums_add(line_sums a, line_sums b)

@@ -261,6 +261,14 @@ SIMD_INLINE v8sums v16_mul_add(v8u x, v8u y, v8sums sums)
     return sums;
 }
 
+/* Both sums with q times the two integers at `pair`. */
+SIMD_INLINE void v16_mul_add_into(v8sums sums[2], const v8u q[2], const int32_t *pair)
+{
+    v8u x = v8u_set1((uint32_t)*pair);
+    sums[0] = v16_mul_add(q[0], x, sums[0]);
+    sums[1] = v16_mul_add(q[1], x, sums[1]);
+}
+
 SIMD_INLINE v8 v8_from_sums(v8sums sums)
 {
     return (v8){vcvtq_f32_s32(vpaddq_s32(sums.v[0], sums.v[1])),

@@ -30,9 +30,9 @@ static void tiles_store_x(struct tiles_x to, const int16_t *x, float scale, cons
         to.unit[i * to.width + to.at] = words[i];
 }
 
-static void simd_tiles_prepare(const struct linear_job *job, int32_t tile)
+static void simd_tiles_prepare(const struct linear_job *job, int32_t tile, int32_t run)
 {
-    tiles_prepare(job, tile, tiles_width(job->x.rows, TILES_WIDTH), tiles_store_x);
+    tiles_prepare(job, tile, run, tiles_width(job->x.rows, TILES_WIDTH), tiles_store_x);
 }
 
 /* ---- y */

@@ -136,9 +136,9 @@ static void amx_store_x(struct tiles_x to, const int16_t *x, float scale, const 
     memcpy(words + 2 * to.width, &sums[1], sizeof sums[1]);
 }
 
-static void amx_tiles_prepare(const struct linear_job *job, int32_t tile)
+static void amx_tiles_prepare(const struct linear_job *job, int32_t tile, int32_t run)
 {
-    tiles_prepare(job, tile, tiles_width(job->x.rows, AMX_TOKENS), amx_store_x);
+    tiles_prepare(job, tile, run, tiles_width(job->x.rows, AMX_TOKENS), amx_store_x);
 }
 
 /* 32 columns of a block as lines of four columns. */

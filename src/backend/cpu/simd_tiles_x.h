@@ -38,13 +38,14 @@ SIMD_INLINE void tiles_prepare_unit(const struct linear_job *job, struct tiles_x
     store(to, x, scale, (float[2]){*sum, 0.0f});
 }
 
+/* Units [first, end) of a token; groups do not reach from one run of TILES_UNITS into the next. */
 SIMD_INLINE void tiles_prepare_token(const struct linear_job *job, int32_t token, int32_t width,
-                                     tiles_store_x_fn store)
+                                     int32_t first, int32_t end, tiles_store_x_fn store)
 {
     const float *x = job->x.data + (size_t)token * (size_t)job->x.stride;
     int32_t cols = job->w.cols;
     float sum = 0.0f;
-    for (int32_t u = 0; u < integer_units(cols); u++) {
+    for (int32_t u = first; u < end; u++) {
         float padded[INTEGER_UNIT] = {0};
         const float *from = x + (size_t)u * INTEGER_UNIT;
         if ((u + 1) * INTEGER_UNIT > cols) {
@@ -56,14 +57,16 @@ SIMD_INLINE void tiles_prepare_token(const struct linear_job *job, int32_t token
     }
 }
 
-/* Tile number `tile`, of `width` tokens. */
-SIMD_INLINE void tiles_prepare(const struct linear_job *job, int32_t tile, int32_t width,
-                               tiles_store_x_fn store)
+/* Run number `run` of tile number `tile`, of `width` tokens. */
+SIMD_INLINE void tiles_prepare(const struct linear_job *job, int32_t tile, int32_t run,
+                               int32_t width, tiles_store_x_fn store)
 {
     int32_t left = job->x.rows - tile * width, n = left < width ? left : width;
-    for (int32_t u = 0; n < width && u < integer_units(job->w.cols); u++)
+    int32_t units = integer_units(job->w.cols), first = run * TILES_UNITS;
+    int32_t end = units - first < TILES_UNITS ? units : first + TILES_UNITS;
+    for (int32_t u = first; n < width && u < end; u++)
         memset(tiles_unit(job, width, tile, u), 0,
                (size_t)width * TILES_UNIT_WORDS * sizeof(int32_t));
     for (int32_t t = 0; t < n; t++)
-        tiles_prepare_token(job, tile * width + t, width, store);
+        tiles_prepare_token(job, tile * width + t, width, first, end, store);
 }
