@@ -79,6 +79,7 @@ static const struct route admin_routes[] = {
     {"GET", "/admin/status", monitor_admin_status},
     {"GET", "/admin/metrics", monitor_admin_metrics},
     {"GET", "/admin/queue", monitor_admin_queue},
+    {"GET", "/admin/capabilities", monitor_admin_capabilities},
     {"POST", "/admin/load", model_routes_load},
     {"POST", "/admin/unload", model_routes_unload},
     {"GET", "/metrics", monitor_metrics},

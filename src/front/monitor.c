@@ -220,6 +220,40 @@ void monitor_admin_status(void *context, struct http_conn *conn, struct http_req
     respond_json(conn, 200, &out);
 }
 
+/* The loaded model that was used last; false without one. */
+static bool last_used(const struct api *api, struct worker_status *found)
+{
+    bool any = false;
+    for (size_t i = 0; i < workers_count(api->workers); i++) {
+        struct worker_status w = workers_status(api->workers, i);
+        if (w.state != WORKER_READY || (any && w.idle_seconds >= found->idle_seconds))
+            continue;
+        *found = w;
+        any = true;
+    }
+    return any;
+}
+
+/* Of one model, as the Python server has at most one; what it can do is said by its files. */
+void monitor_admin_capabilities(void *context, struct http_conn *conn, struct http_request *request)
+{
+    const struct api *api = context;
+    (void)request;
+    struct buf out = {0};
+    struct worker_status w;
+    bool any = last_used(api, &w);
+    buf_append_char(&out, '{');
+    if (any)
+        append_field(&out, "model", w.id);
+    else
+        buf_append_text(&out, "\"model\":null");
+    buf_appendf(&out,
+                ",\"capabilities\":{\"text\":true,\"vision\":%s},\"detection_method\":\"%s\","
+                "\"mlx_vlm_available\":false,\"notes\":null}",
+                bool_text(any && w.info->has_vision), any ? "config" : "no_model_loaded");
+    respond_json(conn, 200, &out);
+}
+
 static void append_queue(struct buf *out, const struct api *api)
 {
     struct queue_counts counts = calls_queue(api->calls);

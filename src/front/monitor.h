@@ -12,3 +12,5 @@ void monitor_admin_health(void *context, struct http_conn *conn, struct http_req
 void monitor_admin_status(void *context, struct http_conn *conn, struct http_request *request);
 void monitor_admin_metrics(void *context, struct http_conn *conn, struct http_request *request);
 void monitor_admin_queue(void *context, struct http_conn *conn, struct http_request *request);
+void monitor_admin_capabilities(void *context, struct http_conn *conn,
+                                struct http_request *request);

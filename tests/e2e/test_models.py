@@ -256,3 +256,24 @@ def test_help_says_what_there_is(programs):
     text = subprocess.run([PROGRAM, "serve", "--help"], capture_output=True, text=True, check=True).stdout
     for option in ("--memory-budget", "--no-on-demand", "--idle-timeout", "--model-load-timeout"):
         assert option in text
+
+
+def test_what_the_loaded_model_can_do(start):
+    server = start(names=("fake", "blind"))
+
+    def capabilities():
+        answer = server.get("/admin/capabilities", port=server.admin_port)
+        assert answer.status == 200
+        return answer.json()
+
+    server.model = "blind"
+    assert server.chat("say x").status == 200
+    eventually(lambda: capabilities()["model"] == "blind")
+    assert capabilities()["capabilities"] == {"text": True, "vision": False}
+    server.model = "fake"
+    assert server.chat("say x").status == 200
+    eventually(lambda: capabilities()["model"] == "fake")
+    assert capabilities()["capabilities"] == {"text": True, "vision": True}
+    assert server.request("POST", "/admin/unload", port=server.admin_port).status == 200
+    eventually(lambda: capabilities()["model"] is None)
+    assert capabilities()["detection_method"] == "no_model_loaded"
