@@ -1,9 +1,9 @@
 /* Linear layers for many tokens in integers (src/backend/cpu/tiles.h), at the shapes of Qwen2.5-VL
- * 3B: each is checked against plain C to the last bit on some tokens, then timed on one thread in
- * turns with what the processor's integers can do at most in registers. Layers take turns as in a
+ * 3B: each is checked against plain C to the last bit on some tokens, then timed in turns
+ * with what the processor's integers can do at most in registers, one thread's times their number. Layers take turns as in a
  * model, so that their weights come from memory.
  *
- *   tiles [--isa avx2|avx512|amx|neon] [--tokens N] [--passes N] */
+ *   tiles [--isa avx2|avx512|amx|neon] [--tokens N] [--passes N] [--threads N] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +32,7 @@ static const struct shape shapes[] = {
 
 struct options {
     const char *isa;
-    int tokens, rounds;
+    int tokens, rounds, threads;
 };
 
 static uint32_t next_random(void)
@@ -97,10 +97,10 @@ static struct tensor new_tensor(int32_t rows, int32_t cols)
     return (struct tensor){need(aligned_alloc(64, (bytes + 63) / 64 * 64)), rows, cols, cols};
 }
 
-static struct backend *open_backend(const char *isa)
+static struct backend *open_backend(const char *isa, int threads)
 {
     struct vlmd_error err;
-    struct backend *be = backend_cpu_open(&(struct cpu_options){1, isa, "int16"}, &err);
+    struct backend *be = backend_cpu_open(&(struct cpu_options){threads, isa, "int16"}, &err);
     if (!be) {
         fprintf(stderr, "tiles: %s\n", err.text);
         exit(2);
@@ -120,7 +120,7 @@ static void load(struct backend *be, struct weight *w, const struct weight_sourc
 /* The first rows and tokens on both. */
 static bool same_as_plain_c(struct backend *be, struct weight_source source, struct tensor x)
 {
-    struct backend *c = open_backend("c");
+    struct backend *c = open_backend("c", 1);
     struct weight in_c, in_be;
     struct tensor want = new_tensor(CHECKED_TOKENS, CHECKED_ROWS);
     struct tensor got = new_tensor(CHECKED_TOKENS, CHECKED_ROWS);
@@ -161,7 +161,7 @@ static bool time_shape(struct backend *be, const struct options *o, const struct
     for (int round = 0; round < o->rounds; round++) {
         double start = measure_seconds();
         be->ops->linear(be, y, x, &weights[round % COPIES], NULL);
-        double rate = operations / (measure_seconds() - start), now = ceiling(o->isa);
+        double rate = operations / (measure_seconds() - start), now = o->threads * ceiling(o->isa);
         best = rate > best ? rate : best;
         most = now > most ? now : most;
     }
@@ -179,7 +179,7 @@ static bool time_shape(struct backend *be, const struct options *o, const struct
 
 int main(int argc, char **argv)
 {
-    struct options o = {"auto", 240, 2 * COPIES};
+    struct options o = {"auto", 240, 2 * COPIES, 1};
     for (int i = 1; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--isa") == 0)
             o.isa = argv[i + 1];
@@ -187,12 +187,14 @@ int main(int argc, char **argv)
             o.tokens = atoi(argv[i + 1]);
         else if (strcmp(argv[i], "--passes") == 0)
             o.rounds = atoi(argv[i + 1]);
+        else if (strcmp(argv[i], "--threads") == 0)
+            o.threads = atoi(argv[i + 1]);
     }
     if (argc % 2 == 0 || o.tokens < CHECKED_TOKENS || o.rounds < 1) {
-        fputs("usage: tiles [--isa avx2|avx512|amx|neon] [--tokens N] [--passes N]\n", stderr);
+        fputs("usage: tiles [--isa avx2|avx512|amx|neon] [--tokens N] [--passes N] [--threads N]\n", stderr);
         return 2;
     }
-    struct backend *be = open_backend(o.isa);
+    struct backend *be = open_backend(o.isa, o.threads);
     bool same = true;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         same = time_shape(be, &o, &shapes[i]) && same;
