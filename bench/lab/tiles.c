@@ -1,7 +1,7 @@
 /* Linear layers for many tokens in integers (src/backend/cpu/tiles.h), at the shapes of Qwen2.5-VL
  * 3B: each is checked against plain C to the last bit on some tokens, then timed in turns
- * with what the processor's integers can do at most in registers, one thread's times their number. Layers take turns as in a
- * model, so that their weights come from memory.
+ * with what the processor's integers can do at most in registers, one thread's times their number.
+ * Layers take turns as in a model, so that their weights come from memory.
  *
  *   tiles [--isa avx2|avx512|amx|neon] [--tokens N] [--passes N] [--threads N] */
 #include <stdio.h>
@@ -191,7 +191,8 @@ int main(int argc, char **argv)
             o.threads = atoi(argv[i + 1]);
     }
     if (argc % 2 == 0 || o.tokens < CHECKED_TOKENS || o.rounds < 1) {
-        fputs("usage: tiles [--isa avx2|avx512|amx|neon] [--tokens N] [--passes N] [--threads N]\n", stderr);
+        fputs("usage: tiles [--isa avx2|avx512|amx|neon] [--tokens N] [--passes N] [--threads N]\n",
+              stderr);
         return 2;
     }
     struct backend *be = open_backend(o.isa, o.threads);

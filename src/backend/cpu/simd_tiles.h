@@ -8,12 +8,14 @@
 #include "backend/cpu/tiles.h"
 
 enum {
-    TILES_PANELS = 2, /* that meet a tile of x while it is in the first-level cache */
+    /* That meet a run of x, four units of all its tokens, one after another while the second-level
+     * cache has it: the third is too far away where layers are wide or shared with neighbours. */
+    TILES_PANELS = 4,
 };
 
 /* How scratch is used. */
 struct tiles {
-    struct integer_panel panels[TILES_PANELS];
+    struct integer_panel panel;
     float y[TILES_PANELS][TILES_TOKENS][INTEGER_BLOCK];
 };
 _Static_assert(sizeof(struct tiles) <= KERNEL_SCRATCH * sizeof(float), "too little scratch");
@@ -173,18 +175,30 @@ static void tiles_fill_block(struct integer_panel *panel, const struct linear_jo
     }
 }
 
-/* Panels of n_rows rows from `row` on. */
-static void tiles_fill(struct integer_panel *panels, const struct linear_job *job, int32_t row,
+/* A panel of n_rows <= 16 rows from `row` on. */
+static void tiles_fill(struct integer_panel *panel, const struct linear_job *job, int32_t row,
                        int32_t n_rows, struct integer_run run)
 {
-    const struct weight_source *w = &job->w;
-    for (int32_t p = 0; p * INTEGER_BLOCK < n_rows; p++) {
-        int32_t first = row + p * INTEGER_BLOCK;
-        int32_t n = tiles_min(n_rows - p * INTEGER_BLOCK, INTEGER_BLOCK);
-        if (job->blocks)
-            tiles_fill_block(&panels[p], job, first, run);
-        else
-            tiles_fill_dense(&panels[p], w, first, n, run);
+    if (job->blocks)
+        tiles_fill_block(panel, job, row, run);
+    else
+        tiles_fill_dense(panel, &job->w, row, n_rows, run);
+}
+
+/* All tiles and one panel, whose columns are those of `run`. `next_row`, `next`: the panel after
+ * it, whose weights are brought near meanwhile if they are dense. */
+static void tiles_panel(const struct linear_job *job, struct tiles *s, float (*y)[INTEGER_BLOCK],
+                        struct integer_run run, int32_t next_row, int32_t next)
+{
+    int32_t width = tiles_width(job->x.rows, TILES_WIDTH);
+    int32_t n_tiles = (job->x.rows + width - 1) / width;
+    int32_t next_rows = tiles_min(job->w.rows - next_row, INTEGER_BLOCK);
+    for (int32_t tile = 0; tile < n_tiles; tile++) {
+        if (job->w.type != WEIGHT_AFFINE)
+            tiles_prefetch(&job->w, next_row, next_rows, next, tile, n_tiles);
+        tiles_multiply_width(&s->panel, job, run,
+                             tiles_unit(job, width, tile, run.first / INTEGER_UNIT),
+                             &y[tile * width], width);
     }
 }
 
@@ -199,14 +213,12 @@ static void tiles_panel_rows(const struct linear_job *job, struct tiles *s, int3
         memset(s->y[p], 0, (size_t)(n_tiles * width) * sizeof s->y[p][0]);
     for (int32_t c = 0; c < job->w.cols; c += most) {
         struct integer_run run = {c, tiles_min(job->w.cols - c, most)};
-        tiles_fill(s->panels, job, row, n_rows, run);
-        for (int32_t tile = 0; tile < n_tiles; tile++) {
-            if (job->w.type != WEIGHT_AFFINE)
-                tiles_prefetch(&job->w, row, n_rows, c + most, tile, n_tiles);
-            for (int32_t p = 0; p < panels; p++)
-                tiles_multiply_width(&s->panels[p], job, run,
-                                     tiles_unit(job, width, tile, c / INTEGER_UNIT),
-                                     &s->y[p][tile * width], width);
+        for (int32_t p = 0; p < panels; p++) {
+            int32_t first = row + p * INTEGER_BLOCK;
+            bool last = p + 1 == panels;
+            tiles_fill(&s->panel, job, first, tiles_min(row + n_rows - first, INTEGER_BLOCK), run);
+            tiles_panel(job, s, s->y[p], run, last ? row : first + INTEGER_BLOCK,
+                        last ? c + most : c);
         }
     }
     for (int32_t t = 0; t < job->x.rows; t++)

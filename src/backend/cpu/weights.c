@@ -53,7 +53,7 @@ static int reserve_prepared(struct cpu_backend *cpu, int32_t cols, struct vlmd_e
         return err_set(err, VLMD_TOO_LARGE, "cols", "%d columns are too many", cols);
     if (bytes <= cpu->prepared_bytes)
         return 0;
-    float *prepared = aligned_alloc(64, bytes);
+    float *prepared = cpu->ops.alloc(&cpu->base, bytes);
     if (!prepared)
         return err_no_memory(err, bytes);
     free(cpu->prepared);
