@@ -11,7 +11,7 @@ enum {
     FEW_TOKENS_4_BITS = 3, /* from where on 4-bit weights are better taken for a tile of tokens */
     FEW_CHUNKS_PER_THREAD = 4,
     /* With many, short ones, so that a thread which was held up costs little. */
-    MOST_ROWS = 64,
+    MOST_ROWS = 128,
     CHUNKS_PER_THREAD = 8,
 };
 

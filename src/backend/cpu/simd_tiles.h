@@ -10,7 +10,7 @@
 enum {
     /* That meet a run of x, four units of all its tokens, one after another while the second-level
      * cache has it: the third is too far away where layers are wide or shared with neighbours. */
-    TILES_PANELS = 4,
+    TILES_PANELS = 8,
 };
 
 /* How scratch is used. */
