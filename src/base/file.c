@@ -104,3 +104,22 @@ char *file_join(const char *folder, const char *name)
         snprintf(path, cap, "%s/%s", folder, name);
     return path;
 }
+
+bool file_read_small(const char *path, char *text, size_t size)
+{
+    size_t n = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return false;
+    while (n < size - 1) {
+        ssize_t got = read(fd, text + n, size - 1 - n);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            break;
+        n += (size_t)got;
+    }
+    close(fd);
+    text[n] = '\0';
+    return n > 0;
+}

@@ -1,6 +1,7 @@
 /* Whole files, read or mapped. Paths are joined here so that lengths are checked in one place. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,3 +22,7 @@ char *file_read(const char *path, size_t limit, size_t *size, struct vlmd_error 
 
 /* "folder/name" in new memory that the caller frees; NULL without memory. */
 char *file_join(const char *folder, const char *name);
+
+/* What a small file of /proc or /sys says, which tells nothing of its size; at most size - 1 bytes.
+ * False when it is not there or empty. */
+bool file_read_small(const char *path, char *text, size_t size);

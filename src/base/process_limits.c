@@ -2,9 +2,15 @@
 
 #include <sys/resource.h>
 
+/* What somebody has limited more narrowly stays so: it could not be widened, and should not. */
 static int limit(int resource, uint64_t value, struct vlmd_error *err)
 {
-    struct rlimit r = {(rlim_t)value, (rlim_t)value};
+    struct rlimit r;
+    if (getrlimit(resource, &r) < 0)
+        return err_errno(err, NULL, "cannot read the limits of this process");
+    if (r.rlim_max > (rlim_t)value)
+        r.rlim_max = (rlim_t)value;
+    r.rlim_cur = r.rlim_max;
     if (setrlimit(resource, &r) < 0)
         return err_errno(err, NULL, "cannot limit the resources of this process");
     return 0;

@@ -1,15 +1,15 @@
 #include "base/processors.h"
 
 #include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #ifdef __linux__
 #include <sched.h>
 #endif
+
+#include "base/control_group.h"
+#include "base/file.h"
 
 enum {
     PATH_BYTES = 4096,
@@ -134,27 +134,7 @@ int processors_bind(const char *text, struct vlmd_error *err)
     return processors_choose(&chosen, text, err) < 0 ? -1 : bind_to(&chosen, err);
 }
 
-/* ---- what the system tells in small files */
-
-/* Files of /proc and /sys say nothing of their size. False when it is not there. */
-static bool read_small(const char *path, char text[SMALL_FILE])
-{
-    size_t n = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return false;
-    while (n < SMALL_FILE - 1) {
-        ssize_t got = read(fd, text + n, SMALL_FILE - 1 - n);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            break;
-        n += (size_t)got;
-    }
-    close(fd);
-    text[n] = '\0';
-    return n > 0;
-}
+/* ---- cores */
 
 /* The least of a core's threads that is in the set stands for the core. */
 static bool stands_for_core(const struct processors *set, int cpu, const char *root)
@@ -163,7 +143,7 @@ static bool stands_for_core(const struct processors *set, int cpu, const char *r
     struct processors siblings;
     snprintf(path, sizeof path, "%s/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list",
              root, cpu);
-    if (!read_small(path, text))
+    if (!file_read_small(path, text, sizeof text))
         return true;
     text[strcspn(text, "\n")] = '\0';
     if (processors_parse(&siblings, text, NULL) < 0)
@@ -182,101 +162,7 @@ int processors_cores(const struct processors *set, const char *root)
     return n;
 }
 
-/* ---- control groups */
-
-/* Whole processors of quota / period; 0 where that is no limit. */
-static int whole(long long quota, long long period)
-{
-    if (quota <= 0 || period <= 0 || quota / period >= PROCESSORS_MAX)
-        return 0;
-    return quota < period ? 1 : (int)(quota / period);
-}
-
-static int quota_of_v2(const char *folder)
-{
-    char path[PATH_BYTES + 32], text[SMALL_FILE];
-    long long quota, period;
-    snprintf(path, sizeof path, "%s/cpu.max", folder);
-    if (!read_small(path, text) || sscanf(text, "%19lld %19lld", &quota, &period) != 2)
-        return 0; /* "max 100000" */
-    return whole(quota, period);
-}
-
-static long long number_in(const char *folder, const char *name)
-{
-    char path[PATH_BYTES + 32], text[SMALL_FILE];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return read_small(path, text) ? strtoll(text, NULL, 10) : 0;
-}
-
-static int quota_of_v1(const char *folder)
-{
-    return whole(number_in(folder, "cpu.cfs_quota_us"), number_in(folder, "cpu.cfs_period_us"));
-}
-
-static int smaller_limit(int a, int b)
-{
-    return a == 0 || (b > 0 && b < a) ? b : a;
-}
-
-/* The smallest limit of the group and those above it. In a container the path may be the host's,
- * which is not there: its mount's top is the container's own group then. */
-static int quota_above(const char *mount, const char *group, int (*quota_of)(const char *folder))
-{
-    char folder[PATH_BYTES];
-    size_t top = strlen(mount);
-    int n = snprintf(folder, sizeof folder, "%s%s", mount, group), limit = 0;
-    if (n < 0 || (size_t)n >= sizeof folder || strstr(group, ".."))
-        return quota_of(mount);
-    for (;;) {
-        limit = smaller_limit(limit, quota_of(folder));
-        char *slash = strrchr(folder, '/');
-        if (!slash || slash < folder + top)
-            return limit;
-        *slash = '\0';
-    }
-}
-
-static bool lists_cpu(const char *controllers)
-{
-    for (const char *p = controllers; *p; p += strcspn(p, ",") + (p[strcspn(p, ",")] == ','))
-        if (strcspn(p, ",") == 3 && strncmp(p, "cpu", 3) == 0)
-            return true;
-    return false;
-}
-
-/* A line of /proc/self/cgroup: number:controllers:group; version 2 has none in the middle. */
-static int quota_of_line(char *line, const char *root)
-{
-    char mount[PATH_BYTES];
-    char *controllers = strchr(line, ':');
-    char *group = controllers ? strchr(controllers + 1, ':') : NULL;
-    if (!group)
-        return 0;
-    *controllers++ = '\0';
-    *group++ = '\0';
-    if (*controllers == '\0') {
-        snprintf(mount, sizeof mount, "%s/sys/fs/cgroup", root);
-        return quota_above(mount, group, quota_of_v2);
-    }
-    if (!lists_cpu(controllers))
-        return 0;
-    snprintf(mount, sizeof mount, "%s/sys/fs/cgroup/cpu", root);
-    int limit = quota_above(mount, group, quota_of_v1);
-    if (limit > 0 || strcmp(controllers, "cpu") == 0)
-        return limit;
-    snprintf(mount, sizeof mount, "%s/sys/fs/cgroup/%.256s", root, controllers);
-    return quota_above(mount, group, quota_of_v1);
-}
-
 int processors_quota(const char *root)
 {
-    char path[PATH_BYTES], text[SMALL_FILE], *rest = NULL;
-    int limit = 0;
-    snprintf(path, sizeof path, "%s/proc/self/cgroup", root);
-    if (!read_small(path, text))
-        return 0;
-    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-        limit = smaller_limit(limit, quota_of_line(line, root));
-    return limit;
+    return control_group_processors(root);
 }

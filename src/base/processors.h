@@ -31,13 +31,9 @@ int processors_choose(struct processors *out, const char *text, struct vlmd_erro
 /* Binds the calling thread, and threads that it starts later, to what `text` lists. */
 int processors_bind(const char *text, struct vlmd_error *err);
 
-/* Below, `root` is "" or a folder that stands for / (tests). */
-
 /* Cores among `set`: threads of one core (SMT) count once. Where /sys does not tell, every
- * processor is a core. */
+ * processor is a core. `root` is "" or a folder that stands for / (tests). */
 int processors_cores(const struct processors *set, const char *root);
 
-/* Whole processors that control groups (cpu.max of version 2, cpu.cfs_quota_us of version 1; this
- * process's group and those above it) leave to this process, rounded down and at least 1; 0:
- * without a limit. */
+/* Whole processors that control groups leave to this process (base/control_group.h). */
 int processors_quota(const char *root);

@@ -24,6 +24,10 @@
 
 #define PROGRAM_MAX     4096
 #define CHILD_LOG_LEVEL "VLMD_LOG_LEVEL"
+/* Thousandths of all memory (of the control group's) that the kernel adds to what a child has,
+ * before it chooses whom to end: as much as browsers add to their tabs. */
+#define YIELD_MEMORY 300
+#define YIELD_MOST   1000
 
 static int child_stderr = STDERR_FILENO;
 
@@ -158,6 +162,26 @@ void child_tie_to_parent(void)
     struct pollfd channel = {.fd = CHILD_CHANNEL_FD};
     if (poll(&channel, 1, 0) == 1 && (channel.revents & POLLHUP))
         _exit(1);
+#endif
+}
+
+void child_yield_memory(void)
+{
+#ifdef __linux__
+    char text[16];
+    int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    if (n > 0) {
+        text[n] = '\0';
+        int now = atoi(text); /* as inherited: what runs the server may have a wish of its own */
+        int len = snprintf(text, sizeof text, "%d",
+                           now + YIELD_MEMORY < YIELD_MOST ? now + YIELD_MEMORY : YIELD_MOST);
+        n = pwrite(fd, text, (size_t)len, 0);
+    }
+    if (n < 0)
+        log_write(LOG_DEBUG, "this process cannot say that it yields its memory first");
+    if (fd >= 0)
+        close(fd);
 #endif
 }
 

@@ -30,6 +30,9 @@ void child_set_stderr(int fd);
 
 /* For the child: dies with its parent, as far as the platform can. */
 void child_tie_to_parent(void);
+/* For the child: when memory runs out, the system ends it rather than its parent, which starts it
+ * again. Where the system has no such wish, nothing happens. */
+void child_yield_memory(void);
 /* In a child: the log's level is what the parent's was when it started it. */
 void child_take_log_level(void);
 

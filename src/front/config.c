@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/checked.h"
-#include "base/file.h"
+#include "base/control_group.h"
 #include "front/config_internal.h"
 
 #define KIND_number  KIND_NUMBER
@@ -255,10 +255,7 @@ uint64_t config_machine_memory(void)
 {
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     uint64_t bytes = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0;
-    size_t size;
-    char *limit = file_read("/sys/fs/cgroup/memory.max", 64, &size, NULL); /* a container's */
-    uint64_t allowed = limit ? strtoull(limit, NULL, 10) : 0;              /* "max": 0 */
-    free(limit);
+    uint64_t allowed = control_group_memory("");
     return allowed > 0 && allowed < bytes ? allowed : bytes;
 }
 

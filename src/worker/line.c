@@ -6,6 +6,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/log.h"
+
 #define LOOK_MS 200 /* how often the thread looks at what arrived while the loop computes */
 
 struct letter {
@@ -100,6 +102,15 @@ static int attend(struct line *line, int timeout_ms, struct vlmd_error *err)
 
 /* ---- the thread */
 
+/* Nobody wants what the loop computes, or can be told of it. */
+static void leave(const struct vlmd_error *why)
+{
+    if (why->code == VLMD_IO)
+        _exit(0);
+    log_write(LOG_ERROR, "the front's channel failed: %s", why->text);
+    _exit(1);
+}
+
 static void *attend_meanwhile(void *context)
 {
     struct line *line = context;
@@ -112,7 +123,7 @@ static void *attend_meanwhile(void *context)
         int status = atomic_load(&line->closing) ? 0 : attend(line, 0, &err);
         pthread_mutex_unlock(&line->lock);
         if (status < 0)
-            _exit(0); /* nobody wants what the loop computes */
+            leave(&err);
     }
     return NULL;
 }

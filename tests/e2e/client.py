@@ -73,9 +73,9 @@ class Response:
 class Server:
     """`vlmd serve` on free ports. Its log is kept in a file."""
 
-    def __init__(self, *options, models=(), fake=True, env=None, wait=True):
+    def __init__(self, *options, models=(), fake=True, env=None, wait=True, launcher=()):
         self.log_file = tempfile.NamedTemporaryFile(prefix="vlmd-log-", delete=False)
-        command = [str(PROGRAM), "serve", "--port", "0", "--admin-port", "0"]
+        command = [*launcher, str(PROGRAM), "serve", "--port", "0", "--admin-port", "0"]
         for model in models:
             command += ["--model", str(model)]
         if fake:

@@ -11,8 +11,10 @@ import signal
 import threading
 import time
 
-from client import Server, eventually, gone, image_part, parse_events, png, read_all, text_part, user
+import pytest
+from client import FAKE_WORKER, PROGRAM, Server, eventually, gone, image_part, parse_events, png, read_all, text_part, user
 from fetching import Connects, WebServer, answer, fetcher_pid, fetcher_script, url_part
+from memory import ControlGroup, field, limit_address_space, model_with_large_images
 from prometheus import metric
 from promises import report
 from test_life import leave
@@ -141,6 +143,134 @@ def test_real_workers_that_die_under_load(model_path):
     orders = ["Tell me a long story", [image_part(png(300, 200)), text_part("What is this?")]]
     workers_that_die("real workers that die under load", server, orders, times(100), False, max_tokens=30)
     assert server.stop() == 0
+
+
+# ---- real workers without memory, beside one that has enough
+
+
+class Hungry:
+    """A server with a real worker, a fake one beside it, and requests that need memory."""
+
+    STORY = "Tell me a long story"
+    LARGE = [image_part(png(1400, 1400)), text_part("What is this?")]
+    LONG = "All the words of a long letter. " * 200
+
+    def __init__(self, folder, model, other, launcher=()):
+        script = folder / "worker"
+        script.write_text(f'#!/bin/sh\ncase "$2" in {other}) exec {FAKE_WORKER} "$@" ;; esac\nexec {PROGRAM} "$@"\n')
+        script.chmod(0o755)
+        models = [model_with_large_images(model, folder), other]
+        self.server = Server("--worker-program", script, models=models, fake=False, launcher=launcher)
+        assert self.server.chat("Hello", max_tokens=2).status == 200
+        self.size = field(self.server.worker_pid(), "VmSize")
+        self.front = self.server.process.pid
+        self.errors = self.good = 0
+
+    def operate(self, what):
+        return self.server.request("POST", f"/admin/{what}?model_path={self.server.model}", port=self.server.admin_port)
+
+    def ask(self, *contents):
+        """All at once. Each is answered whole or with one error; returns which with an error."""
+        def one(at):
+            stream = at % 2 == 1
+            body = {"model": self.server.model, "messages": [user(contents[at])], "max_tokens": 20, "stream": stream}
+            answer = self.server.post(body, timeout=120)
+            verdict = Load.judge(answer, stream)
+            assert verdict in ("good", "error"), verdict
+            return verdict == "error" and (answer.error() if answer.status != 200 else parse_events(answer.body)[-1]["error"])
+
+        with concurrent.futures.ThreadPoolExecutor(len(contents)) as pool:
+            results = list(pool.map(one, range(len(contents))))
+        failed = sum(map(bool, results))
+        self.errors += failed
+        self.good += len(results) - failed
+        return results
+
+    def check(self):
+        """The memory is there again: so is the model, and nobody else has noticed."""
+        loaded = self.operate("load")
+        assert loaded.status == 200, loaded.body
+        assert self.server.chat("Hello", max_tokens=2).status == 200
+        other = self.server.status()["models"][1]
+        assert other["state"] == "ready" and other["restarts"] == 0
+        assert self.server.post({"model": other["id"], "messages": [user("say fine")]}).text() == "fine"
+        assert self.server.process.poll() is None
+        eventually(lambda: self.server.status()["decoders"]["ready"] == 2, what="both decoders")
+        eventually(lambda: self.server.status()["requests"] == 0)
+
+    def stop(self, row, n):
+        assert self.server.stop() == 0
+        report(row, n, f"{self.good} whole answers, {self.errors} errors, 0 hung, others unharmed, back each time")
+
+
+@pytest.fixture
+def make_hungry(model_path, fake_model, tmp_path):
+    made = []
+
+    def make(launcher=()):
+        made.append(Hungry(tmp_path, model_path, fake_model("other"), launcher))
+        return made[0]
+
+    yield make
+    for hungry in made:
+        hungry.server.process.kill()
+        hungry.server.process.wait()
+
+
+def test_real_workers_without_address_space(make_hungry):
+    """What a worker cannot have it refuses by itself: the model with the reason, or the one image."""
+    hungry = make_hungry()
+    server = hungry.server
+    if hungry.size > 1 << 40:
+        pytest.skip("SKIPPED: the address space of a sanitizer cannot be limited")
+    dice = random.Random(3)
+    for i in range(times(20)):
+        if i % 2 == 0:  # while it loads: with less than it takes in the end, down to what its libraries need
+            assert hungry.operate("unload").status == 200
+            limit_address_space(hungry.front, dice.randrange(24 << 20, hungry.size - (20 << 20)))
+            results = hungry.ask(hungry.STORY, hungry.STORY, hungry.LARGE)
+            assert all(error and error["param"] == "model" for error in results), results
+            limit_address_space(hungry.front)
+        else:  # in the vision tower: the image is refused, the process stays
+            pid = server.worker_pid()
+            limit_address_space(pid, field(pid, "VmSize") + (4 << 20))
+            refused, *others = hungry.ask(hungry.LARGE, hungry.STORY, hungry.LONG)
+            assert "out of memory" in refused["message"] and not any(others)
+            assert server.worker_pid() == pid
+            limit_address_space(pid)
+        hungry.check()
+    hungry.stop("real workers without address space", times(20))
+
+
+@pytest.fixture
+def group():
+    made = ControlGroup()
+    yield made
+    made.close()
+
+
+def test_real_workers_that_the_system_ends_for_memory(group, make_hungry):
+    """The whole server in one control group with a limit, as with MemoryMax= or in a container."""
+    hungry = make_hungry(group.launcher())
+    server = hungry.server
+    for i in range(times(20)):
+        before = server.log().count("signal 9")
+        if i % 3 == 0:  # while it loads, each time that it is started
+            assert hungry.operate("unload").status == 200
+            eventually(lambda: server.status()["models"][0]["state"] == "unloaded", what="room")
+            group.limit(group.used() + (2 << 20))
+            results = hungry.ask(hungry.STORY, hungry.STORY)
+            assert all(error and "keeps dying" in error["message"] for error in results), results
+        else:  # in the vision tower, with enough for decoding the image; in the middle of a prompt
+            group.limit(group.used() + ((24 << 20) if i % 3 == 1 else (4 << 20)))
+            results = hungry.ask(hungry.LARGE if i % 3 == 1 else hungry.LONG, hungry.STORY)
+            assert results[0] and "ended while" in results[0]["message"], results
+        group.limit()
+        assert server.log().count("signal 9") > before
+        if i % 3 != 0:
+            assert server.chat("Hello", max_tokens=2).status == 200  # it comes back by itself
+        hungry.check()
+    hungry.stop("real workers that the system ends for memory", times(20))
 
 
 def test_decoders_that_die_under_load(start):

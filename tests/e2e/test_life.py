@@ -320,6 +320,16 @@ def test_children_inherit_nothing(start):
         assert names <= {b"PATH", b"VLMD_LOG_LEVEL", b"ASAN_OPTIONS", b"UBSAN_OPTIONS", b"LSAN_OPTIONS", b"TSAN_OPTIONS"}
 
 
+def test_children_yield_their_memory_first(real):
+    """When memory runs out, the kernel ends one of them, which comes back, and not the front."""
+    def adjustment(pid):
+        return int(open(f"/proc/{pid}/oom_score_adj").read())
+
+    assert len(real.children()) == 3
+    for pid in real.children():
+        assert adjustment(pid) == min(1000, adjustment(real.process.pid) + 300)
+
+
 def test_decoders_are_locked_in(start):
     server = start()
     eventually(lambda: server.status()["decoders"]["ready"] == 2, what="both decoders")

@@ -26,6 +26,8 @@ SUITE = pathlib.Path(os.environ.get("JSON_TEST_SUITE", ROOT / "build" / "JSONTes
 FAULTS = {
     "workers that die under load": "0 hung, ready again within load time + 1 s",
     "real workers that die under load": "0 hung, ready again within load time + 1 s",
+    "real workers without address space": "one error or a whole answer each, others unharmed",
+    "real workers that the system ends for memory": "one error or a whole answer each, others unharmed",
     "decoders that die under load": "0 hung",
     "fetchers that die under load": "0 hung",
     "fronts that die": "0 orphans after 2 s",

@@ -1,4 +1,4 @@
-/* Lists of processors, cores and quotas, the latter from folders that stand for the system's. */
+/* Lists of processors and cores, the latter from folders that stand for the system's. */
 #include "unit.h"
 
 #include <stdio.h>
@@ -116,88 +116,6 @@ static void threads_of_a_core_count_once(void **state)
     assert_int_equal(processors_cores(&set, root), 2);
 }
 
-static void no_group_is_no_limit(void **state)
-{
-    (void)state;
-    assert_int_equal(processors_quota(root), 0);
-    put("proc/self/cgroup", "0::/\n");
-    assert_int_equal(processors_quota(root), 0);
-    put("sys/fs/cgroup/cpu.max", "max 100000\n");
-    assert_int_equal(processors_quota(root), 0);
-}
-
-static void quota_of_version_2(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *text;
-        int whole;
-    } cases[] = {
-        {"200000 100000\n", 2},
-        {"250000 100000\n", 2},
-        {"50000 100000\n", 1},
-        {"0 100000\n", 0},
-        {"-1 100000\n", 0},
-        {"100000 0\n", 0},
-        {"nonsense\n", 0},
-        {"", 0},
-        {"999999999999999999 1\n", 0},
-    };
-    put("proc/self/cgroup", "0::/\n");
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        put("sys/fs/cgroup/cpu.max", cases[i].text);
-        assert_int_equal(processors_quota(root), cases[i].whole);
-    }
-}
-
-static void smallest_quota_above_holds(void **state)
-{
-    (void)state;
-    put("proc/self/cgroup", "0::/kitchen/stove/pan\n");
-    put("sys/fs/cgroup/kitchen/cpu.max", "300000 100000\n");
-    put("sys/fs/cgroup/kitchen/stove/cpu.max", "600000 100000\n");
-    put("sys/fs/cgroup/kitchen/stove/pan/cpu.max", "max 100000\n");
-    assert_int_equal(processors_quota(root), 3);
-    put("sys/fs/cgroup/kitchen/stove/pan/cpu.max", "100000 50000\n");
-    assert_int_equal(processors_quota(root), 2);
-}
-
-/* A path that is the host's: only the container's own group is mounted. */
-static void groups_that_are_not_there(void **state)
-{
-    (void)state;
-    put("sys/fs/cgroup/cpu.max", "400000 100000\n");
-    put("proc/self/cgroup", "0::/docker/0123456789abcdef\n");
-    assert_int_equal(processors_quota(root), 4);
-    put("proc/self/cgroup", "0::/../../elsewhere\n");
-    assert_int_equal(processors_quota(root), 4);
-}
-
-static void quota_of_version_1(void **state)
-{
-    (void)state;
-    put("proc/self/cgroup", "12:cpuset:/box\n4:cpu,cpuacct:/box\n1:name=systemd:/box\n0::/\n");
-    put("sys/fs/cgroup/cpu/box/cpu.cfs_quota_us", "-1\n");
-    put("sys/fs/cgroup/cpu/box/cpu.cfs_period_us", "100000\n");
-    assert_int_equal(processors_quota(root), 0);
-    put("sys/fs/cgroup/cpu/box/cpu.cfs_quota_us", "350000\n");
-    assert_int_equal(processors_quota(root), 3);
-    put("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "150000\n");
-    put("sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
-    assert_int_equal(processors_quota(root), 1);
-}
-
-static void quota_of_version_1_by_all_names(void **state)
-{
-    (void)state;
-    put("proc/self/cgroup", "4:cpu,cpuacct:/\n");
-    put("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "500000\n");
-    put("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000\n");
-    assert_int_equal(processors_quota(root), 5);
-    put("proc/self/cgroup", "4:cpuacct:/\n");
-    assert_int_equal(processors_quota(root), 0);
-}
-
 /* ---- of this process */
 
 static void only_what_is_allowed_is_chosen(void **state)
@@ -232,12 +150,6 @@ int main(void)
         cmocka_unit_test(lists_are_read),
         cmocka_unit_test(other_lists_are_refused),
         cmocka_unit_test_setup(threads_of_a_core_count_once, empty_root),
-        cmocka_unit_test_setup(no_group_is_no_limit, empty_root),
-        cmocka_unit_test_setup(quota_of_version_2, empty_root),
-        cmocka_unit_test_setup(smallest_quota_above_holds, empty_root),
-        cmocka_unit_test_setup(groups_that_are_not_there, empty_root),
-        cmocka_unit_test_setup(quota_of_version_1, empty_root),
-        cmocka_unit_test_setup(quota_of_version_1_by_all_names, empty_root),
         cmocka_unit_test(only_what_is_allowed_is_chosen),
     };
     return cmocka_run_group_tests(tests, make_root, remove_root);

@@ -120,9 +120,13 @@ static void test_goes_silent_when_the_loop_hangs(void **state)
     compute(2 * STALL_MS);
     ping(&p, 1);
     assert_false(answered(&p, 1, 2 * STALL_MS));
-    assert_int_equal(line_next(p.line, false, &m, &err), 0);
-    ping(&p, 2);
-    assert_true(answered(&p, 2, 5000));
+    bool heard = false; /* at once, unless this process is held up for as long itself */
+    for (uint64_t i = 2; i < 20 && !heard; i++) {
+        assert_int_equal(line_next(p.line, false, &m, &err), 0);
+        ping(&p, i);
+        heard = answered(&p, i, STALL_MS);
+    }
+    assert_true(heard);
     close_pair(&p);
 }
 

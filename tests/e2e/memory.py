@@ -1,0 +1,85 @@
+"""Limits of memory for servers under test: an address space, and a control group of the kernel."""
+
+import os
+import pathlib
+import resource
+import shutil
+import time
+
+import pytest
+
+GROUPS = pathlib.Path("/sys/fs/cgroup")
+
+
+def field(pid, name):
+    """Of /proc/PID/status, in bytes."""
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(name + ":"):
+            return int(line.split()[1]) << 10
+    raise KeyError(name)
+
+
+def limit_address_space(pid, limit=None):
+    """Of the process, and of children that it starts from now on. Without a limit: as it was."""
+    _, hard = resource.prlimit(pid, resource.RLIMIT_AS)
+    if limit and hard != resource.RLIM_INFINITY:
+        limit = min(limit, hard)
+    resource.prlimit(pid, resource.RLIMIT_AS, (limit or hard, hard))
+
+
+class ControlGroup:
+    """With a limit of memory: below this process's own group (version 1 of the kernel's interface), or below the root (version 2), so that
+    nothing else is touched. Skips the test where none may be made."""
+
+    def __init__(self):
+        groups = {line.split(":", 2)[1]: line.split(":", 2)[2].strip() for line in open("/proc/self/cgroup")}
+        self.old = "memory" in groups
+        above = GROUPS / "memory" / groups["memory"].lstrip("/") if self.old else GROUPS
+        self.folder = above / f"vlmd-test-{os.getpid()}"
+        try:
+            self.folder.mkdir()
+            self.limit()
+        except OSError as error:
+            self.close()
+            pytest.skip(f"SKIPPED: no control group for memory may be made here ({error})")
+
+    def launcher(self):
+        """What a command begins with to run inside."""
+        return ["sh", "-c", f'echo $$ > "{self.folder}/cgroup.procs" && exec "$@"', "sh"]
+
+    def limit(self, limit=None):
+        if self.old:
+            (self.folder / "memory.limit_in_bytes").write_text(str(limit or -1))
+        else:
+            (self.folder / "memory.max").write_text(str(limit or "max"))
+            (self.folder / "memory.swap.max").write_text("0" if limit else "max")
+
+    def used(self):
+        """What cannot be given back: all but the pages of files."""
+        name, files = ("memory.usage_in_bytes", "total_cache") if self.old else ("memory.current", "file")
+        stat = dict(line.split() for line in (self.folder / "memory.stat").read_text().splitlines())
+        return max(0, int((self.folder / name).read_text()) - int(stat[files]))
+
+    def close(self):
+        """When its processes have ended, which takes the kernel a moment."""
+        for _ in range(500):
+            try:
+                self.folder.rmdir()
+                return
+            except FileNotFoundError:
+                return
+            except OSError:
+                time.sleep(0.01)
+
+
+def model_with_large_images(model, folder):
+    """The same model, but for the size at which it is shown images: one needs memory that counts. A copy, so that the pages of its files
+    count as those of the test, and no control group of a server has to read them again and again."""
+    copy = pathlib.Path(folder) / "large-images"
+    copy.mkdir()
+    for file in model.iterdir():
+        if file.name in ("preprocessor_config.json", "processor_config.json"):
+            (copy / file.name).write_text(file.read_text().replace("112896", "2000000"))
+        else:
+            shutil.copy(file, copy)
+    return copy
