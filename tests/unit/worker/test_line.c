@@ -121,10 +121,10 @@ static void test_goes_silent_when_the_loop_hangs(void **state)
     ping(&p, 1);
     assert_false(answered(&p, 1, 2 * STALL_MS));
     bool heard = false; /* at once, unless this process is held up for as long itself */
-    for (uint64_t i = 2; i < 20 && !heard; i++) {
+    for (int i = 0; i < 20 && !heard; i++) {
         assert_int_equal(line_next(p.line, false, &m, &err), 0);
-        ping(&p, i);
-        heard = answered(&p, i, STALL_MS);
+        ping(&p, 2);
+        heard = answered(&p, 2, STALL_MS);
     }
     assert_true(heard);
     close_pair(&p);
