@@ -85,11 +85,24 @@ static char *base_name(const char *path)
     return strndup(path + start, len - start);
 }
 
+/* Whether the path itself, not a folder above it, is a link: a name that somebody has given. */
+static bool is_link(const char *path)
+{
+    struct stat st;
+    size_t len = strlen(path);
+    while (len > 1 && path[len - 1] == '/')
+        len--;
+    char *plain = strndup(path, len); /* a slash behind it would follow the link */
+    bool link = plain && lstat(plain, &st) == 0 && S_ISLNK(st.st_mode);
+    free(plain);
+    return link;
+}
+
 /* The id of a folder given by its path: its name, or the repository's for a snapshot of the cache
  * (.../models--org--name/snapshots/<revision>). */
 static char *id_of_path(const char *path)
 {
-    char *real = realpath(path, NULL);
+    char *real = is_link(path) ? NULL : realpath(path, NULL);
     if (!real)
         return base_name(path);
     char *snapshots = strstr(real, "/snapshots/");

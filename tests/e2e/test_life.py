@@ -459,6 +459,19 @@ def test_names_of_models(fake_model):
     assert done.returncode == 1 and "twice" in done.stderr
 
 
+def test_a_model_behind_a_link_has_the_name_of_the_link(fake_model, tmp_path):
+    link = tmp_path / "favourite"
+    link.symlink_to(fake_model("fake"))
+    above = tmp_path / "shelf"
+    above.symlink_to(fake_model("other").parent)
+    server = Server(models=[f"{link}/", above / "other"])
+    assert [model["id"] for model in server.get("/v1/models").json()["data"]][:2] == ["favourite", "other"]
+    for name in ("favourite", "other"):
+        assert server.post({"model": name, "messages": [user("say hi")]}).text() == "hi"
+    assert server.post({"model": "fake", "messages": [user("say hi")]}).status == 404
+    assert server.stop() == 0
+
+
 @pytest.mark.parametrize("options", [["--port", "70000"], ["--port"], ["--nosuch"], ["--threads", "x"], ["--no-sandbox=1"]])
 def test_wrong_options(programs, options):
     done = subprocess.run([PROGRAM, "serve", *options], capture_output=True, text=True, timeout=10)
