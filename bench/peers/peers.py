@@ -63,7 +63,12 @@ PEERS = {  # name: (driver, files it reads, arguments before the threads)
 }
 # Peers with avx2 in their names, and vlmd beside them, run as on a processor without AVX-512: llama.cpp from a second build
 # of it (setup.py puts it beside the first), torch told so.
-AVX2 = {"PYTHONPATH": os.path.join(sys.prefix, "avx2"), "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+AVX2 = {
+    "PYTHONPATH": os.path.join(sys.prefix, "avx2"),
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+}
 
 
 STEPS_OF_SLOW_PEERS = 1  # of decode, where one takes seconds; the first step is never counted
