@@ -15,3 +15,17 @@ load-tests: all $(B)/fake_worker
 faults: all $(B)/fake_worker $(B)/test_fetcher
 	$(have_pytest)
 	python3 tests/load/table.py faults --pytest "$(PYTEST)"
+
+# Threads meet in the worker (line, scheduler, pool): its unit tests, and a share of the end-to-end tests, under ThreadSanitizer. Programs
+# that tests kill, and memory that a fake worker exhausts, leave reports too: only races count. Addresses stay where they are (setarch),
+# or the sanitizer finds its own taken.
+TSAN_TESTS := misbehaves or wedged or dead_worker or leave_at_any_time or begin_again or test_model
+.PHONY: tsan
+tsan:
+	$(have_pytest)
+	@rm -rf build/thread/reports && mkdir -p build/thread/reports
+	$(MAKE) SAN=thread build/thread/vlmd build/thread/fake_worker build/thread/test_fetcher
+	setarch $(MACHINE) -R $(MAKE) SAN=thread unit UNIT='worker/% backend/cpu/test_threads engine/% ipc/%'
+	VLMD_PROGRAM=$(CURDIR)/build/thread/vlmd TSAN_OPTIONS=log_path=$(CURDIR)/build/thread/reports/report \
+	setarch $(MACHINE) -R $(PYTEST) -q tests/e2e/test_life.py tests/e2e/test_model.py -k "$(TSAN_TESTS)"
+	@! grep -l "data race" build/thread/reports/* 2>/dev/null
