@@ -8,7 +8,6 @@
 #include <sched.h>
 #endif
 
-#include "base/control_group.h"
 #include "base/file.h"
 
 enum {
@@ -160,9 +159,4 @@ int processors_cores(const struct processors *set, const char *root)
     for (int cpu = 0; cpu < PROCESSORS_MAX; cpu++)
         n += processors_has(set, cpu) && stands_for_core(set, cpu, root);
     return n;
-}
-
-int processors_quota(const char *root)
-{
-    return control_group_processors(root);
 }

@@ -34,6 +34,3 @@ int processors_bind(const char *text, struct vlmd_error *err);
 /* Cores among `set`: threads of one core (SMT) count once. Where /sys does not tell, every
  * processor is a core. `root` is "" or a folder that stands for / (tests). */
 int processors_cores(const struct processors *set, const char *root);
-
-/* Whole processors that control groups leave to this process (base/control_group.h). */
-int processors_quota(const char *root);

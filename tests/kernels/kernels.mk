@@ -14,7 +14,7 @@ kernels: $(B)/kernels $(B)/resize_kernels
 
 NEON_CC ?= aarch64-linux-gnu-gcc
 NEON_RUN ?= qemu-aarch64
-NEON_SOURCES := $(KERNELS_SOURCES) $(wildcard src/backend/cpu/*.c) src/base/err.c src/base/utf8.c src/base/processors.c
+NEON_SOURCES := $(KERNELS_SOURCES) $(wildcard src/backend/cpu/*.c) $(addprefix src/base/,control_group.c err.c file.c processors.c utf8.c)
 
 $(B)/kernels-neon: $(NEON_SOURCES) $(wildcard src/backend/cpu/*.h) tests/kernels/check.h
 	@mkdir -p $(@D)

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/control_group.h"
 #include "base/processors.h"
 
 enum {
@@ -73,7 +74,7 @@ static int threads_at_once(void)
 {
     struct processors allowed;
     if (processors_allowed(&allowed))
-        return within(processors_count(&allowed), processors_quota(""));
+        return within(processors_count(&allowed), control_group_processors(""));
     long n = sysconf(_SC_NPROCESSORS_ONLN);
     return n > 0 && n <= MAX_THREADS ? (int)n : 1;
 }
