@@ -8,9 +8,10 @@ enum {
     /* With few tokens the work is to read the weights: long chunks, since what is prefetched beyond
      * a chunk's end is wasted, and its beginning comes late. */
     FEW_TOKENS = 8,
-    FEW_TOKENS_4_BITS = 3, /* from where on 4-bit weights are better taken for a tile of tokens */
+    FEW_TOKENS_4_BITS = 3, /* more are better taken as a tile */
     FEW_CHUNKS_PER_THREAD = 4,
-    /* With many, short ones, so that a thread which was held up costs little. */
+    /* With many, shorter ones, so that a thread which was held up costs little; no more rows than
+     * are met while a run of x is in the second-level cache (simd_tiles.h). */
     MOST_ROWS = 128,
     CHUNKS_PER_THREAD = 8,
 };

@@ -154,33 +154,13 @@ static void tiles_multiply_width(const struct integer_panel *panel, const struct
     }
 }
 
-/* From repacked weights: the columns of a run, of the block that `row` begins. */
-static void tiles_fill_block(struct integer_panel *panel, const struct linear_job *job, int32_t row,
-                             struct integer_run run)
-{
-    const struct weight_source *w = &job->w;
-    int32_t group = run.first / w->group, n = (run.n + w->group - 1) / w->group;
-    const unsigned char *at = job->blocks + (size_t)(row / INTEGER_BLOCK) * integer_block_bytes(w) +
-                              (size_t)group * integer_group_bytes(w);
-    uint32_t(*lines)[INTEGER_BLOCK] = panel->lines;
-    for (int32_t g = 0; g < n; g++) {
-        size_t scales_bytes = integer_scales_bytes(w);
-        widen(panel->scales[g], at, w->scale_type, 0, INTEGER_BLOCK);
-        widen(panel->biases[g], at + scales_bytes, w->scale_type, 0, INTEGER_BLOCK);
-        at += 2 * scales_bytes;
-        for (int32_t c = 0; c < w->group; c += 32, lines += BLOCK_PAIRS) {
-            block_unpack(lines, at, w->bits);
-            at += w->bits * INTEGER_LINE;
-        }
-    }
-}
-
 /* A panel of n_rows <= 16 rows from `row` on. */
 static void tiles_fill(struct integer_panel *panel, const struct linear_job *job, int32_t row,
                        int32_t n_rows, struct integer_run run)
 {
     if (job->blocks)
-        tiles_fill_block(panel, job, row, run);
+        tiles_fill_block(panel->lines, BLOCK_PAIRS, panel->scales, panel->biases, job, row, run,
+                         block_unpack);
     else
         tiles_fill_dense(panel, &job->w, row, n_rows, run);
 }
@@ -221,10 +201,7 @@ static void tiles_panel_rows(const struct linear_job *job, struct tiles *s, int3
                         last ? c + most : c);
         }
     }
-    for (int32_t t = 0; t < job->x.rows; t++)
-        for (int32_t p = 0; p < panels; p++)
-            tiles_store_y(job, row + p * INTEGER_BLOCK,
-                          tiles_min(n_rows - p * INTEGER_BLOCK, INTEGER_BLOCK), t, s->y[p][t]);
+    tiles_store_rows(job, row, n_rows, s->y[0][0], TILES_TOKENS);
 }
 
 static void simd_tiles_rows(const struct linear_job *job, int32_t first, int32_t n, float *scratch)

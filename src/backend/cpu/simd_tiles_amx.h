@@ -176,27 +176,6 @@ static void amx_unpack(uint32_t (*to)[INTEGER_BLOCK], const unsigned char *lines
     }
 }
 
-/* From repacked weights. */
-static void amx_fill_block(struct amx_panel *panel, const struct linear_job *job, int32_t row,
-                           struct integer_run run)
-{
-    const struct weight_source *w = &job->w;
-    int32_t group = run.first / w->group, n = (run.n + w->group - 1) / w->group;
-    size_t scales_bytes = integer_scales_bytes(w);
-    const unsigned char *at = job->blocks + (size_t)(row / INTEGER_BLOCK) * integer_block_bytes(w) +
-                              (size_t)group * integer_group_bytes(w);
-    uint32_t(*lines)[INTEGER_BLOCK] = panel->low;
-    for (int32_t g = 0; g < n; g++) {
-        widen(panel->scales[g], at, w->scale_type, 0, INTEGER_BLOCK);
-        widen(panel->biases[g], at + scales_bytes, w->scale_type, 0, INTEGER_BLOCK);
-        at += 2 * scales_bytes;
-        for (int32_t c = 0; c < w->group; c += 32, lines += BLOCK_PAIRS / 2) {
-            amx_unpack(lines, at, w->bits);
-            at += w->bits * INTEGER_LINE;
-        }
-    }
-}
-
 static void amx_fill_dense(struct amx *s, struct amx_panel *panel, const struct linear_job *job,
                            int32_t row, int32_t n_rows, struct integer_run run)
 {
@@ -215,7 +194,8 @@ static void amx_fill(struct amx *s, const struct linear_job *job, int32_t row, i
     for (int32_t p = 0; p * INTEGER_BLOCK < n_rows; p++) {
         int32_t done = p * INTEGER_BLOCK;
         if (job->blocks)
-            amx_fill_block(&s->panels[p], job, row + done, run);
+            tiles_fill_block(s->panels[p].low, BLOCK_PAIRS / 2, s->panels[p].scales,
+                             s->panels[p].biases, job, row + done, run, amx_unpack);
         else
             amx_fill_dense(s, &s->panels[p], job, row + done,
                            tiles_min(n_rows - done, INTEGER_BLOCK), run);
@@ -435,10 +415,7 @@ static void amx_panel_rows(const struct linear_job *job, struct amx *s, int32_t 
         struct integer_run columns = {c, tiles_min(job->w.cols - c, most)};
         amx_panel_columns(job, s, row, n_rows, columns);
     }
-    for (int32_t t = 0; t < job->x.rows; t++)
-        for (int32_t p = 0; p < panels; p++)
-            tiles_store_y(job, row + p * INTEGER_BLOCK,
-                          tiles_min(n_rows - p * INTEGER_BLOCK, INTEGER_BLOCK), t, s->y[p][t]);
+    tiles_store_rows(job, row, n_rows, s->y[0][0], TILES_TOKENS);
 }
 
 static void amx_tiles_rows(const struct linear_job *job, int32_t first, int32_t n, float *scratch)

@@ -25,6 +25,33 @@ static void tiles_prefetch(const struct weight_source *w, int32_t row, int32_t n
     }
 }
 
+/* 32 columns of a block become lines. */
+typedef void (*tiles_unpack_fn)(uint32_t (*lines)[INTEGER_BLOCK], const unsigned char *packed,
+                                int32_t bits);
+
+/* From repacked weights: the columns of a run, of the block that `row` begins, as lines of which
+ * `unpack` makes n_lines of 32 columns. */
+SIMD_INLINE void tiles_fill_block(uint32_t (*lines)[INTEGER_BLOCK], int32_t n_lines,
+                                  float (*scales)[INTEGER_BLOCK], float (*biases)[INTEGER_BLOCK],
+                                  const struct linear_job *job, int32_t row, struct integer_run run,
+                                  tiles_unpack_fn unpack)
+{
+    const struct weight_source *w = &job->w;
+    int32_t group = run.first / w->group, n = (run.n + w->group - 1) / w->group;
+    size_t scales_bytes = integer_scales_bytes(w);
+    const unsigned char *at = job->blocks + (size_t)(row / INTEGER_BLOCK) * integer_block_bytes(w) +
+                              (size_t)group * integer_group_bytes(w);
+    for (int32_t g = 0; g < n; g++) {
+        widen(scales[g], at, w->scale_type, 0, INTEGER_BLOCK);
+        widen(biases[g], at + scales_bytes, w->scale_type, 0, INTEGER_BLOCK);
+        at += 2 * scales_bytes;
+        for (int32_t c = 0; c < w->group; c += 32, lines += n_lines) {
+            unpack(lines, at, w->bits);
+            at += w->bits * INTEGER_LINE;
+        }
+    }
+}
+
 /* y of up to 16 rows of one token from their sums. */
 static void tiles_store_y(const struct linear_job *job, int32_t row, int32_t n_rows, int32_t token,
                           const float *sums)
@@ -38,4 +65,15 @@ static void tiles_store_y(const struct linear_job *job, int32_t row, int32_t n_r
     }
     line_floats added = bias ? line_floats_load(bias) : line_floats_set1(0.0f);
     line_floats_store(y, line_floats_add(line_floats_load(sums), added));
+}
+
+/* y of rows [row, row + n_rows) of all tokens; `sums` has 16 rows after another, each of
+ * most_tokens tokens. */
+static void tiles_store_rows(const struct linear_job *job, int32_t row, int32_t n_rows,
+                             const float *sums, int32_t most_tokens)
+{
+    for (int32_t t = 0; t < job->x.rows; t++)
+        for (int32_t r = 0; r < n_rows; r += INTEGER_BLOCK)
+            tiles_store_y(job, row + r, tiles_min(n_rows - r, INTEGER_BLOCK), t,
+                          sums + (size_t)r * (size_t)most_tokens + (size_t)t * INTEGER_BLOCK);
 }

@@ -165,10 +165,7 @@ static void some_blocks(const struct linear_job *job, struct some_y *y, int32_t 
                                     &y->of[b][tile * width], ahead, width);
         at += bytes;
     }
-    for (int32_t t = 0; t < job->x.rows; t++)
-        for (int32_t b = 0; b < n_blocks; b++)
-            tiles_store_y(job, row + b * INTEGER_BLOCK,
-                          tiles_min(n_rows - b * INTEGER_BLOCK, INTEGER_BLOCK), t, y->of[b][t]);
+    tiles_store_rows(job, row, n_rows, y->of[0][0], SOME_TOKENS);
 }
 
 static void simd_some_rows(const struct linear_job *job, int32_t first, int32_t n, float *scratch)
