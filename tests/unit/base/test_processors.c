@@ -1,13 +1,6 @@
 /* Lists of processors and cores, the latter from folders that stand for the system's. */
-#include "unit.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "base/processors.h"
+#include "system_files.h"
 
 static void lists_are_read(void **state)
 {
@@ -51,45 +44,6 @@ static void other_lists_are_refused(void **state)
         assert_int_equal(err.code, VLMD_INVALID);
         assert_string_equal(err.field, "cpus");
     }
-}
-
-/* ---- a folder that stands for / */
-
-static char root[] = "/tmp/vlmd-test-processors-XXXXXX";
-
-static int make_root(void **state)
-{
-    (void)state;
-    return mkdtemp(root) ? 0 : -1;
-}
-
-static int empty_root(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s/proc %s/sys", root, root);
-    return system(command);
-}
-
-static int remove_root(void **state)
-{
-    return empty_root(state) == 0 ? rmdir(root) : -1;
-}
-
-static void put(const char *name, const char *text)
-{
-    char path[512];
-    snprintf(path, sizeof path, "%s/%s", root, name);
-    for (char *slash = strchr(path + strlen(root) + 1, '/'); slash;
-         slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        mkdir(path, 0700);
-        *slash = '/';
-    }
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    assert_true(fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
 }
 
 static void threads_of_a_core_count_once(void **state)
