@@ -20,7 +20,6 @@ static int misused(void)
 static void begin(void)
 {
     child_tie_to_parent();
-    child_yield_memory();
     child_take_log_level();
     signal(SIGPIPE, SIG_IGN);
 }

@@ -124,6 +124,30 @@ static int spawn(const struct child_plan *plan, int channel, pid_t *pid)
     return status;
 }
 
+/* When memory runs out, the system is to end the child rather than us, who start it again. Said by
+ * us, as soon as it runs: what a child does first may be what memory runs out at. */
+static void yield_memory(pid_t child)
+{
+#ifdef __linux__
+    char text[32] = "";
+    int own = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
+    ssize_t n = own >= 0 ? read(own, text, sizeof text - 1) : -1;
+    if (own >= 0)
+        close(own);
+    int now = atoi(text); /* what runs the server may have a wish of its own */
+    snprintf(text, sizeof text, "/proc/%ld/oom_score_adj", (long)child);
+    int its = n > 0 ? open(text, O_WRONLY | O_CLOEXEC) : -1;
+    int len = snprintf(text, sizeof text, "%d",
+                       now + YIELD_MEMORY < YIELD_MOST ? now + YIELD_MEMORY : YIELD_MOST);
+    if (its < 0 || write(its, text, (size_t)len) < 0)
+        log_write(LOG_DEBUG, "a child's memory cannot be said to go first");
+    if (its >= 0)
+        close(its);
+#else
+    (void)child;
+#endif
+}
+
 int child_start(const struct child_plan *plan, struct child *out, struct vlmd_error *err)
 {
     int ends[2];
@@ -137,6 +161,7 @@ int child_start(const struct child_plan *plan, struct child *out, struct vlmd_er
         errno = status;
         return err_errno(err, NULL, "cannot start %s", plan->program);
     }
+    yield_memory(out->pid);
     out->channel = channel_open(ends[0], IPC_BY_FRONT, plan->role, err);
     if (out->channel)
         return 0;
@@ -162,26 +187,6 @@ void child_tie_to_parent(void)
     struct pollfd channel = {.fd = CHILD_CHANNEL_FD};
     if (poll(&channel, 1, 0) == 1 && (channel.revents & POLLHUP))
         _exit(1);
-#endif
-}
-
-void child_yield_memory(void)
-{
-#ifdef __linux__
-    char text[16];
-    int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
-    if (n > 0) {
-        text[n] = '\0';
-        int now = atoi(text); /* as inherited: what runs the server may have a wish of its own */
-        int len = snprintf(text, sizeof text, "%d",
-                           now + YIELD_MEMORY < YIELD_MOST ? now + YIELD_MEMORY : YIELD_MOST);
-        n = pwrite(fd, text, (size_t)len, 0);
-    }
-    if (n < 0)
-        log_write(LOG_DEBUG, "this process cannot say that it yields its memory first");
-    if (fd >= 0)
-        close(fd);
 #endif
 }
 

@@ -22,7 +22,8 @@ struct child {
 
 /* Starts it in a process group of its own (a terminal's Ctrl-C reaches only the parent, which then
  * ends it), with its standard input and output on /dev/null, its standard error ours
- * (or child_set_stderr's), and its channel at CHILD_CHANNEL_FD. -1 with *err. */
+ * (or child_set_stderr's), and its channel at CHILD_CHANNEL_FD. Where memory runs out, the system
+ * is asked to end it rather than us. -1 with *err. */
 int child_start(const struct child_plan *plan, struct child *out, struct vlmd_error *err);
 
 /* What children that are started from now on have as their standard error; ours at first. */
@@ -30,9 +31,6 @@ void child_set_stderr(int fd);
 
 /* For the child: dies with its parent, as far as the platform can. */
 void child_tie_to_parent(void);
-/* For the child: when memory runs out, the system ends it rather than its parent, which starts it
- * again. Where the system has no such wish, nothing happens. */
-void child_yield_memory(void);
 /* In a child: the log's level is what the parent's was when it started it. */
 void child_take_log_level(void);
 
