@@ -4,18 +4,36 @@
 
 #include "backend/cpu/c_kernels.h"
 
-/* The squares of a unit, in tiles.h's order, and the greatest of it. */
-static float squares_of(const float *unit, float *greatest)
+static float greatest_of(const float *unit)
 {
-    float l[8] = {0};
-    *greatest = 0.0f;
+    float greatest = 0.0f;
     for (int32_t c = 0; c < INTEGER_UNIT; c++) {
         float size = fabsf(unit[c]);
-        l[c % 8] = fmaf(unit[c], unit[c], l[c % 8]);
-        if (!(size <= *greatest)) /* a NaN is greater than all, and stays */
-            *greatest = isnan(*greatest) ? *greatest : size;
+        if (!(size <= greatest)) /* a NaN is greater than all, and stays */
+            greatest = isnan(greatest) ? greatest : size;
     }
+    return greatest;
+}
+
+/* Squares in tiles.h's orders, added up in as many lanes as x or w have there. */
+static void add_squares(float *lanes, int32_t n_lanes, const float *unit)
+{
+    for (int32_t c = 0; c < INTEGER_UNIT; c++)
+        lanes[c % n_lanes] = fmaf(unit[c], unit[c], lanes[c % n_lanes]);
+}
+
+static float squares_of_x(const float *unit)
+{
+    float l[8] = {0};
+    add_squares(l, 8, unit);
     return ((l[0] + l[1]) + (l[2] + l[3])) + ((l[4] + l[5]) + (l[6] + l[7]));
+}
+
+static float squares_of_w(const float *unit)
+{
+    float l[4] = {0};
+    add_squares(l, 4, unit);
+    return (l[0] + l[1]) + (l[2] + l[3]);
 }
 
 static void round_unit(int16_t *to, const float *unit, float factor)
@@ -27,12 +45,11 @@ static void round_unit(int16_t *to, const float *unit, float factor)
 static void prepare_unit(const struct linear_job *job, int32_t token, int32_t u)
 {
     const float *x = job->x.data + (size_t)token * (size_t)job->x.stride;
-    float unit[INTEGER_UNIT] = {0}, greatest, factor;
+    float unit[INTEGER_UNIT] = {0}, factor;
     int32_t left = job->w.cols - u * INTEGER_UNIT, *to = tiles_unit(job, 1, token, u);
     memcpy(unit, x + (size_t)u * INTEGER_UNIT,
            (size_t)(left < INTEGER_UNIT ? left : INTEGER_UNIT) * sizeof *x);
-    float squares = squares_of(unit, &greatest);
-    float scale = tiles_x_scale(squares, greatest, &factor);
+    float scale = tiles_x_scale(squares_of_x(unit), greatest_of(unit), &factor);
     round_unit((int16_t *)(void *)to, unit, factor);
     memcpy(to + TILES_PAIRS, &scale, sizeof scale);
 }
@@ -51,15 +68,15 @@ void c_tiles_prepare(const struct linear_job *job, int32_t tile, int32_t run)
 
 static float weights_of(int16_t *to, const struct weight_source *w, int32_t row, int32_t first)
 {
-    float unit[INTEGER_UNIT] = {0}, greatest, factor, scale;
+    float unit[INTEGER_UNIT] = {0}, factor, scale;
     for (int32_t c = 0; c < INTEGER_UNIT && first + c < w->cols; c++)
         unit[c] =
             dense_at(w->data, w->type, (size_t)row * (size_t)w->cols + (size_t)first + (size_t)c);
-    float squares = squares_of(unit, &greatest);
+    float squares = squares_of_w(unit);
     if (tiles_in_range(squares))
         scale = tiles_weight_scale(squares, &factor);
     else
-        scale = tiles_odd_weight_scale(greatest, &factor);
+        scale = tiles_odd_weight_scale(greatest_of(unit), &factor);
     round_unit(to, unit, factor);
     return scale;
 }

@@ -38,6 +38,15 @@ SIMD_INLINE void v8_store_partial(float *p, v8 v, int32_t n)
     memcpy(p, lanes, (size_t)n * sizeof *p);
 }
 
+/* The 8 x 8 floats at `from` with rows and columns exchanged. */
+SIMD_INLINE void v8_transpose64(v8 to[8], const float *from)
+{
+    SIMD_UNROLL
+    for (int i = 0; i < 8; i++)
+        to[i] = v8_load(from + 8 * i);
+    v8_transpose(to);
+}
+
 /* 64 integers of `bits` bits at p become floats, out[8 j + lane] the j-th of the lane's eight.
  * Reads up to 8 - bits bytes beyond them. */
 SIMD_INLINE void v8_unpack64(float *out, const unsigned char *p, int bits)

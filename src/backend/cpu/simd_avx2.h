@@ -170,6 +170,11 @@ SIMD_INLINE v8u v8_bits(v8 v)
     return _mm256_castps_si256(v);
 }
 
+SIMD_INLINE v8 v8_from_bits(v8u v)
+{
+    return _mm256_castsi256_ps(v);
+}
+
 /* Rounded to the nearest, ties to even; negative ones in two's complement. */
 SIMD_INLINE v8u v8_to_int(v8 v)
 {
@@ -189,6 +194,19 @@ SIMD_INLINE void v8u_store_pairs(int16_t *to, v8u v)
 {
     __m128i high = _mm_slli_epi32(_mm256_extracti128_si256(v, 1), 16);
     _mm_storeu_si128((__m128i *)(void *)to, _mm_blend_epi16(_mm256_castsi256_si128(v), high, 0xaa));
+}
+
+/* The low halves, as 16-bit integers, of values that fit them. */
+SIMD_INLINE void v8u_store_low_halves(int16_t *to, v8u v)
+{
+    _mm_storeu_si128((__m128i *)(void *)to,
+                     _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1)));
+}
+
+/* The low halves of `low` and, above them, those of `high`. */
+SIMD_INLINE v8u v8u_join_halves(v8u low, v8u high)
+{
+    return _mm256_blend_epi16(low, _mm256_slli_epi32(high, 16), 0xaa);
 }
 
 /* `bits` bits of each of sixteen 16-bit words, from bit `from` moved to `to`; the others are 0. */
@@ -279,13 +297,13 @@ SIMD_INLINE void v8u_unpack64(v8u out[8], const unsigned char *p, int bits)
     }
 }
 
-/* The 8 x 8 floats at `from` with rows and columns exchanged. */
-SIMD_INLINE void v8_transpose64(v8 to[8], const float *from)
+/* Rows and columns of 8 x 8 floats exchanged. */
+SIMD_INLINE void v8_transpose(v8 rows[8])
 {
     v8 pairs[8], quads[8];
     SIMD_UNROLL
     for (int i = 0; i < 4; i++) {
-        v8 a = v8_load(from + 16 * i), b = v8_load(from + 16 * i + 8);
+        v8 a = rows[2 * i], b = rows[2 * i + 1];
         pairs[2 * i] = _mm256_unpacklo_ps(a, b);
         pairs[2 * i + 1] = _mm256_unpackhi_ps(a, b);
     }
@@ -300,7 +318,7 @@ SIMD_INLINE void v8_transpose64(v8 to[8], const float *from)
     }
     SIMD_UNROLL
     for (int i = 0; i < 4; i++) {
-        to[i] = _mm256_permute2f128_ps(quads[i], quads[4 + i], 0x20);
-        to[4 + i] = _mm256_permute2f128_ps(quads[i], quads[4 + i], 0x31);
+        rows[i] = _mm256_permute2f128_ps(quads[i], quads[4 + i], 0x20);
+        rows[4 + i] = _mm256_permute2f128_ps(quads[i], quads[4 + i], 0x31);
     }
 }

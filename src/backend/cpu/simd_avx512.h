@@ -105,6 +105,24 @@ SIMD_INLINE line_floats line_floats_fma(line_floats a, line_floats b, line_float
     return _mm512_fmadd_ps(a, b, c);
 }
 
+/* The even and the odd ones of 32 bf16 numbers. */
+SIMD_INLINE line_floats line_even_bf16(line v)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(v, 16));
+}
+
+SIMD_INLINE line_floats line_odd_bf16(line v)
+{
+    return _mm512_castsi512_ps(line_and(v, 0xffff0000));
+}
+
+/* The low halves of each word of `even` and, above them, those of `odd`. */
+SIMD_INLINE line line_join_halves(line_floats even, line_floats odd)
+{
+    __m512i high = _mm512_slli_epi32(_mm512_castps_si512(odd), 16);
+    return _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_castps_si512(even), high);
+}
+
 /* Sixteen numbers as they lie in files. */
 SIMD_INLINE line_floats line_load_bf16(const unsigned char *p)
 {

@@ -129,6 +129,26 @@ SIMD_INLINE line_floats line_floats_fma(line_floats a, line_floats b, line_float
         {v8_fma(a.half[0], b.half[0], c.half[0]), v8_fma(a.half[1], b.half[1], c.half[1])}};
 }
 
+/* The even and the odd ones of 32 bf16 numbers. */
+SIMD_INLINE line_floats line_even_bf16(line v)
+{
+    return (line_floats){
+        {v8_from_bits(v8u_shift_left(v.half[0], 16)), v8_from_bits(v8u_shift_left(v.half[1], 16))}};
+}
+
+SIMD_INLINE line_floats line_odd_bf16(line v)
+{
+    line high = line_and(v, 0xffff0000);
+    return (line_floats){{v8_from_bits(high.half[0]), v8_from_bits(high.half[1])}};
+}
+
+/* The low halves of each word of `even` and, above them, those of `odd`. */
+SIMD_INLINE line line_join_halves(line_floats even, line_floats odd)
+{
+    return (line){{v8u_join_halves(v8_bits(even.half[0]), v8_bits(odd.half[0])),
+                   v8u_join_halves(v8_bits(even.half[1]), v8_bits(odd.half[1]))}};
+}
+
 SIMD_INLINE line_floats line_load_bf16(const unsigned char *p)
 {
     return (line_floats){{v8_load_bf16(p), v8_load_bf16(p + 16)}};

@@ -187,6 +187,11 @@ SIMD_INLINE v8u v8_bits(v8 v)
     return (v8u){vreinterpretq_u32_f32(v.a), vreinterpretq_u32_f32(v.b)};
 }
 
+SIMD_INLINE v8 v8_from_bits(v8u v)
+{
+    return (v8){vreinterpretq_f32_u32(v.a), vreinterpretq_f32_u32(v.b)};
+}
+
 /* Rounded to the nearest, ties to even; negative ones in two's complement. */
 SIMD_INLINE v8u v8_to_int(v8 v)
 {
@@ -206,6 +211,18 @@ SIMD_INLINE v8u v8u_set1_from(const int16_t *p)
 SIMD_INLINE void v8u_store_pairs(int16_t *to, v8u v)
 {
     vst1q_s16(to, vreinterpretq_s16_u32(vsliq_n_u32(v.a, v.b, 16)));
+}
+
+/* The low halves, as 16-bit integers, of values that fit them. */
+SIMD_INLINE void v8u_store_low_halves(int16_t *to, v8u v)
+{
+    vst1q_s16(to, vreinterpretq_s16_u16(vcombine_u16(vmovn_u32(v.a), vmovn_u32(v.b))));
+}
+
+/* The low halves of `low` and, above them, those of `high`. */
+SIMD_INLINE v8u v8u_join_halves(v8u low, v8u high)
+{
+    return (v8u){vsliq_n_u32(low.a, high.a, 16), vsliq_n_u32(low.b, high.b, 16)};
 }
 
 SIMD_INLINE uint32x4_t neon_field(uint32x4_t words, int from, int to, int bits)
@@ -308,14 +325,30 @@ SIMD_INLINE void v8u_unpack64(v8u out[8], const unsigned char *p, int bits)
     }
 }
 
-/* The 8 x 8 floats at `from` with rows and columns exchanged. */
-SIMD_INLINE void v8_transpose64(v8 to[8], const float *from)
+/* Rows and columns of 4 x 4 floats exchanged. */
+SIMD_INLINE void neon_transpose(float32x4_t rows[4])
 {
-    float columns[64];
-    for (int row = 0; row < 8; row++)
-        for (int column = 0; column < 8; column++)
-            columns[8 * column + row] = from[8 * row + column];
+    float32x4_t a = vtrn1q_f32(rows[0], rows[1]), b = vtrn2q_f32(rows[0], rows[1]);
+    float32x4_t c = vtrn1q_f32(rows[2], rows[3]), d = vtrn2q_f32(rows[2], rows[3]);
+    rows[0] = vcombine_f32(vget_low_f32(a), vget_low_f32(c));
+    rows[1] = vcombine_f32(vget_low_f32(b), vget_low_f32(d));
+    rows[2] = vcombine_f32(vget_high_f32(a), vget_high_f32(c));
+    rows[3] = vcombine_f32(vget_high_f32(b), vget_high_f32(d));
+}
+
+/* Rows and columns of 8 x 8 floats exchanged. */
+SIMD_INLINE void v8_transpose(v8 rows[8])
+{
+    float32x4_t quarters[2][2][4]; /* of rows and of columns */
+    SIMD_UNROLL
+    for (int i = 0; i < 8; i++) {
+        quarters[i / 4][0][i % 4] = rows[i].a;
+        quarters[i / 4][1][i % 4] = rows[i].b;
+    }
+    SIMD_UNROLL
+    for (int i = 0; i < 4; i++)
+        neon_transpose(quarters[i / 2][i % 2]);
     SIMD_UNROLL
     for (int i = 0; i < 8; i++)
-        to[i] = v8_load(columns + 8 * i);
+        rows[i] = (v8){quarters[0][i / 4][i % 4], quarters[1][i / 4][i % 4]};
 }

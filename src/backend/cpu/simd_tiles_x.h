@@ -46,9 +46,10 @@ SIMD_INLINE void tiles_prepare_token(const struct linear_job *job, int32_t token
     int32_t cols = job->w.cols;
     float sum = 0.0f;
     for (int32_t u = first; u < end; u++) {
-        float padded[INTEGER_UNIT] = {0};
+        float padded[INTEGER_UNIT];
         const float *from = x + (size_t)u * INTEGER_UNIT;
         if ((u + 1) * INTEGER_UNIT > cols) {
+            memset(padded, 0, sizeof padded);
             memcpy(padded, from, (size_t)(cols - u * INTEGER_UNIT) * sizeof *from);
             from = padded;
         }

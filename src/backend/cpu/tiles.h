@@ -3,11 +3,12 @@
  * (weight_source.many_rows), to the last bit, for every instruction set and number of rows:
  *
  *   x and each row of w are cut into units of 64 columns (zeros beyond the end). The squares of a
- *   unit are added up in eight lanes, lane l taking columns l, l + 8, ... by fma, and those as
- *   ((0 + 1) + (2 + 3)) + ((4 + 5) + (6 + 7)). w's scale is the least power of two with which the
- *   root of that is at most TILES_W_NORM; x's is the greater of root / TILES_X_NORM and
- *   greatest |x| / TILES_GREATEST. Integers are numbers times 1 / scale, ties to even. Where the
- *   sum of squares is beyond TILES_LEAST and TILES_MOST, 8 times the greatest stands for the root.
+ *   unit are added up by fma in n lanes, lane l taking columns l, l + n, ..., 8 lanes for x and 4
+ *   for w, and those as ((0 + 1) + (2 + 3)) + ((4 + 5) + (6 + 7)). w's scale is the least power of
+ *   two with which the root of that is at most TILES_W_NORM; x's is the greater of root /
+ *   TILES_X_NORM and greatest |x| / TILES_GREATEST. Integers are numbers times 1 / scale, ties to
+ *   even. Where the sum of squares is beyond TILES_LEAST and TILES_MOST, 8 times the greatest
+ *   stands for the root.
  *   y = 0, and unit by unit, s the exact sum of W X over it, y = fma((float)s, w scale * x scale,
  *   y). Last comes the layer's own bias: y = y + bias.
  *
@@ -21,7 +22,7 @@
 #include "backend/cpu/integer.h"
 
 enum {
-    TILES_TOKENS = 480, /* at most in one linear_job */
+    TILES_TOKENS = 960, /* at most in one linear_job */
     TILES_UNITS = 4,    /* of x and w that are multiplied at a time */
     TILES_PAIRS = INTEGER_UNIT / 2,
     TILES_UNIT_WORDS =
