@@ -94,8 +94,10 @@ link_group = $(if $(filter Darwin,$(SYSTEM)),$1,-Wl,--start-group $1 -Wl,--end-g
 MACHINE := $(shell $(CC) -dumpmachine | cut -d- -f1)
 ISA_avx2 := $(if $(filter x86_64,$(MACHINE)),-mavx2 -mfma -mf16c -mbmi2)
 ISA_avx512 := $(if $(ISA_avx2),$(ISA_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512vnni)
-# AMX where the compiler has it.
-ISA_amx := $(if $(ISA_avx512),$(ISA_avx512) $(shell $(CC) -mamx-tile -mamx-int8 -E -x c /dev/null > /dev/null 2>&1 && echo -mamx-tile -mamx-int8))
+# What not every compiler has.
+if_it_compiles = $(shell $(CC) $1 -E -x c /dev/null > /dev/null 2>&1 && echo $1)
+ISA_avxvnni := $(if $(ISA_avx2),$(ISA_avx2) $(call if_it_compiles,-mavxvnni))
+ISA_amx := $(if $(ISA_avx512),$(ISA_avx512) $(call if_it_compiles,-mamx-tile -mamx-int8))
 isa_flags = $(ISA_$(firstword $(subst _, ,$(notdir $1))))
 
 # Short lines instead of whole commands; make V=1 shows those.

@@ -22,8 +22,8 @@ double measure_fma_peak(int n_threads);
 double measure_int8_peak(int n_threads);
 
 /* One thread's operations a second on 16-bit integers with vpmaddwd and vpaddd (AVX2) and with
- * vpdpwssd (AVX-512 VNNI), and on 8-bit ones with vpdpbusd; a multiplication and an addition count
- * as two. The best of some passes; 0 where the processor has no such instruction. */
+ * vpdpwssd (AVX-512 VNNI, or AVX-VNNI), and on 8-bit ones with vpdpbusd; a multiplication and an
+ * addition count as two. The best of some passes; 0 where the processor has no such instruction. */
 double measure_madd_peak(void);
 double measure_dpwssd_peak(void);
 double measure_dpbusd_peak(void);

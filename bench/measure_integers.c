@@ -2,6 +2,8 @@
  * processor has them. */
 #include "measure.h"
 
+#include "backend/cpu/kernels.h"
+
 #ifdef __x86_64__
 #include <immintrin.h>
 #include <stdint.h>
@@ -35,6 +37,26 @@ TARGET_AVX2 static void madd_loop(void)
     for (int k = 0; k < CHAINS; k++)
         sink += _mm256_extract_epi32(sums[k], 0);
 }
+
+#if defined(__clang__) || __GNUC__ >= 11 /* which know the instruction */
+TARGET_AVX2 static void short_dpwssd_loop(void)
+{
+    __m256i sums[CHAINS], x = _mm256_set1_epi16(3), w = _mm256_set1_epi16(5);
+#pragma GCC unroll 12
+    for (int k = 0; k < CHAINS; k++)
+        sums[k] = _mm256_set1_epi32(k);
+    for (int n = 0; n < LOOPS; n++) {
+#pragma GCC unroll 12
+        for (int k = 0; k < CHAINS; k++)
+            __asm__("%{vex%} vpdpwssd %[x], %[w], %[sum]"
+                    : [sum] "+x"(sums[k])
+                    : [x] "x"(x), [w] "x"(w));
+    }
+#pragma GCC unroll 12
+    for (int k = 0; k < CHAINS; k++)
+        sink += _mm256_extract_epi32(sums[k], 0);
+}
+#endif
 
 TARGET_VNNI static void dpwssd_loop(void)
 {
@@ -91,7 +113,13 @@ double measure_madd_peak(void)
 
 double measure_dpwssd_peak(void)
 {
-    return __builtin_cpu_supports("avx512vnni") ? operations_a_second(dpwssd_loop, 32) : 0;
+    if (__builtin_cpu_supports("avx512vnni"))
+        return operations_a_second(dpwssd_loop, 32);
+#if defined(__clang__) || __GNUC__ >= 11
+    if (cpuid_has_avxvnni())
+        return operations_a_second(short_dpwssd_loop, 16);
+#endif
+    return 0;
 }
 
 double measure_dpbusd_peak(void)

@@ -3,9 +3,14 @@
 
 KERNELS_SOURCES := $(sort $(wildcard tests/kernels/*.c))
 
-$(B)/kernels: $(KERNELS_SOURCES) tests/kernels/check.h $(call archives_of,backend/cpu)
+# Whether there is AVX-VNNI is asked of tests/kernels/emulate.c, which has GNU ld's form of doing so.
+ifeq ($(MACHINE)-$(SYSTEM),x86_64-Linux)
+KERNELS_LDFLAGS := -Wl,--wrap=cpuid_has_avxvnni
+endif
+
+$(B)/kernels: $(KERNELS_SOURCES) $(wildcard tests/kernels/*.h) $(call archives_of,backend/cpu)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -Itests $(KERNELS_SOURCES) -o $@ $(ALL_LDFLAGS) -Wl,--start-group $(call archives_of,backend/cpu) -Wl,--end-group $(call libs_of,backend/cpu) -lm
+	$(CC) $(ALL_CFLAGS) -Itests $(KERNELS_SOURCES) -o $@ $(ALL_LDFLAGS) $(KERNELS_LDFLAGS) -Wl,--start-group $(call archives_of,backend/cpu) -Wl,--end-group $(call libs_of,backend/cpu) -lm
 
 .PHONY: kernels kernels-neon
 kernels: $(B)/kernels $(B)/resize_kernels
@@ -16,7 +21,7 @@ NEON_CC ?= aarch64-linux-gnu-gcc
 NEON_RUN ?= qemu-aarch64
 NEON_SOURCES := $(KERNELS_SOURCES) $(wildcard src/backend/cpu/*.c) $(addprefix src/base/,control_group.c err.c file.c processors.c utf8.c)
 
-$(B)/kernels-neon: $(NEON_SOURCES) $(wildcard src/backend/cpu/*.h) tests/kernels/check.h
+$(B)/kernels-neon: $(NEON_SOURCES) $(wildcard src/backend/cpu/*.h) $(wildcard tests/kernels/*.h)
 	@mkdir -p $(@D)
 	$(NEON_CC) $(STD) $(WARN) -O2 -g -fno-math-errno -ffp-contract=off -static -Iinclude -Isrc -Itests $(NEON_SOURCES) -o $@ -lpthread -lm
 

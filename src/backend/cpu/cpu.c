@@ -77,13 +77,15 @@ static int choose_kernels(struct cpu_kernels *k, const char *isa, struct vlmd_er
 {
     kernels_c(k);
     if (!isa || strcmp(isa, "auto") == 0) {
-        if (!kernels_amx(k) && !kernels_avx512(k) && !kernels_avx2(k))
+        if (!kernels_amx(k) && !kernels_avx512(k) && !kernels_avxvnni(k) && !kernels_avx2(k))
             kernels_neon(k);
         return 0;
     }
     if (strcmp(isa, "c") == 0)
         return 0;
     if (strcmp(isa, "avx2") == 0 && kernels_avx2(k))
+        return 0;
+    if (strcmp(isa, "avxvnni") == 0 && kernels_avxvnni(k))
         return 0;
     if (strcmp(isa, "avx512") == 0 && kernels_avx512(k))
         return 0;
@@ -93,7 +95,8 @@ static int choose_kernels(struct cpu_kernels *k, const char *isa, struct vlmd_er
         return 0;
     return err_set(
         err, VLMD_UNSUPPORTED, "isa",
-        "no \"%s\" kernels on this processor (there are auto, c, avx2, avx512, amx, neon)", isa);
+        "no \"%s\" kernels on this processor (there are auto, c, avx2, avxvnni, avx512, amx, neon)",
+        isa);
 }
 
 static int choose_activations(bool *integer, const char *name, struct vlmd_error *err)

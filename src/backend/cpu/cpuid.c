@@ -19,6 +19,15 @@ bool cpuid_has_avx2(void)
     return has_f16c && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
+/* Bit 4 of eax of the second part of leaf 7, which only the first part says there is. */
+bool cpuid_has_avxvnni(void)
+{
+    unsigned parts, eax, ebx, ecx, edx;
+    if (!__get_cpuid_count(7, 0, &parts, &ebx, &ecx, &edx) || parts < 1)
+        return false;
+    return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax >> 4 & 1) != 0;
+}
+
 bool cpuid_has_avx512(void)
 {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -45,6 +54,11 @@ bool cpuid_has_amx(void)
 }
 #else
 bool cpuid_has_avx2(void)
+{
+    return false;
+}
+
+bool cpuid_has_avxvnni(void)
 {
     return false;
 }

@@ -111,13 +111,15 @@ void kernels_c(struct cpu_kernels *k);
 /* Each overwrites what it has and returns true; false, changing nothing, when this processor or
  * this build lacks it. */
 bool kernels_avx2(struct cpu_kernels *k);
-bool kernels_avx512(struct cpu_kernels *k); /* and what AVX2 has */
-bool kernels_amx(struct cpu_kernels *k);    /* and what AVX-512 has */
+bool kernels_avxvnni(struct cpu_kernels *k); /* and what AVX2 has */
+bool kernels_avx512(struct cpu_kernels *k);  /* and what AVX2 has */
+bool kernels_amx(struct cpu_kernels *k);     /* and what AVX-512 has */
 bool kernels_neon(struct cpu_kernels *k);
 
-bool cpuid_has_avx2(void);   /* and FMA and F16C */
-bool cpuid_has_avx512(void); /* F, BW, VL and VNNI */
-bool cpuid_has_amx(void);    /* for bytes; asks the system for the registers, for this process */
+bool cpuid_has_avx2(void);    /* and FMA and F16C */
+bool cpuid_has_avxvnni(void); /* VNNI for processors without AVX-512 */
+bool cpuid_has_avx512(void);  /* F, BW, VL and VNNI */
+bool cpuid_has_amx(void);     /* for bytes; asks the system for the registers, for this process */
 
 static inline const float *attention_token(const struct attention_keys *kv, const float *base,
                                            size_t stride, int32_t token)

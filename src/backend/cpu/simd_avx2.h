@@ -1,4 +1,4 @@
-/* simd.h in AVX2, FMA and F16C. */
+/* simd.h in AVX2, FMA and F16C, and AVX-VNNI where the file is compiled for it. */
 #pragma once
 
 #include <immintrin.h>
@@ -238,6 +238,23 @@ SIMD_INLINE v8sums v8sums_shift_right(v8sums a, int n)
     return _mm256_srai_epi32(a, n);
 }
 
+#ifdef __AVXVNNI__
+SIMD_INLINE v8sums v16_mul_add(v8u a, v8u b, v8sums sums)
+{
+    return _mm256_dpwssd_avx_epi32(sums, a, b);
+}
+
+/* Both sums with q times the two integers at `pair`. */
+SIMD_INLINE void v16_mul_add_into(v8sums sums[2], const v8u q[2], const int32_t *pair)
+{
+    __m256i x;
+    __asm__("vpbroadcastd %[pair], %[x]\n\t"
+            "%{vex%} vpdpwssd %[x], %[q0], %[sum0]\n\t"
+            "%{vex%} vpdpwssd %[x], %[q1], %[sum1]"
+            : [sum0] "+x"(sums[0]), [sum1] "+x"(sums[1]), [x] "=&x"(x)
+            : [q0] "x"(q[0]), [q1] "x"(q[1]), [pair] "m"(*pair));
+}
+#else
 SIMD_INLINE v8sums v16_mul_add(v8u a, v8u b, v8sums sums)
 {
     sums = _mm256_add_epi32(sums, _mm256_madd_epi16(a, b));
@@ -259,6 +276,7 @@ SIMD_INLINE void v16_mul_add_into(v8sums sums[2], const v8u q[2], const int32_t 
             : [sum0] "+x"(sums[0]), [sum1] "+x"(sums[1]), [x] "=&x"(x), [products] "=&x"(products)
             : [q0] "x"(q[0]), [q1] "x"(q[1]), [pair] "m"(*pair));
 }
+#endif
 
 SIMD_INLINE v8 v8_from_sums(v8sums sums)
 {

@@ -11,7 +11,12 @@
 #else
 
 enum {
-    LINE_CHAINS = 1, /* of multiplications that it takes to keep the processor busy */
+/* Of multiplications that it takes to keep the processor busy. */
+#ifdef __AVXVNNI__
+    LINE_CHAINS = 4, /* five cycles each, two halves in a cycle */
+#else
+    LINE_CHAINS = 1,
+#endif
 #ifdef __ARM_NEON
     TILES_WIDTH = 3, /* the same, with a line of both halves at a time */
 #else

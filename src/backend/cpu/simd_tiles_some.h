@@ -21,10 +21,10 @@ struct some_part {
     size_t ahead; /* bytes from a line to the one that is fetched meanwhile */
 };
 
-/* A multiplication of AVX-512 takes four or five cycles, and one begins in each. */
+/* A multiplication of VNNI takes four or five cycles, and those of a line begin in one. */
 SIMD_INLINE int some_chains(int n_tokens)
 {
-    return LINE_CHAINS > 1 && n_tokens < 6 ? 2 : 1;
+    return LINE_CHAINS > 1 && n_tokens < 6 && 2 * n_tokens <= TILES_WIDTH ? 2 : 1;
 }
 
 SIMD_INLINE void some_add_part(float (*y)[INTEGER_BLOCK], const struct some_part *part,
