@@ -252,11 +252,14 @@ static void check_dense_integers(struct check *c)
         disturb_weights(c, &odd.source);
         check_weight(c, odd, true);
     }
-    /* More tokens than are taken at a time. */
-    struct test_weight w = many_rows_weight(c, 5, 70);
-    load_weight(c, &w);
-    check_batch(c, &w, NULL, 1000);
-    free_weight(c, &w);
+    /* More tokens than are taken at a time, of few columns and of many. */
+    static const int32_t many[][2] = {{70, 1000}, {6000, 700}};
+    for (size_t i = 0; i < sizeof many / sizeof *many; i++) {
+        struct test_weight w = many_rows_weight(c, 5, many[i][0]);
+        load_weight(c, &w);
+        check_batch(c, &w, NULL, many[i][1]);
+        free_weight(c, &w);
+    }
 }
 
 /* Every count of tokens that a batch of sequences may have, and where tiles change their width or

@@ -25,10 +25,15 @@ bool __wrap_cpuid_has_avxvnni(void)
     return emulated || __real_cpuid_has_avxvnni();
 }
 
-/* sums = sums + a b, all of them registers but b, whose bytes are given (the same manual, 2,
- * VPDPWSSD). */
-struct dpwssd {
-    int sums, a;
+/* vpdpwssd: to = to + a b; or vpbroadcastd, which lies between two of those and is done too, since
+ * stopping takes a thousand times as long: to = eight times b (the same manual, 2). `to` and `a`
+ * are registers, b is given as bytes. */
+struct instruction {
+    enum {
+        DPWSSD = 0x52,
+        BROADCASTD = 0x58
+    } code;
+    int to, a;
     unsigned char b[32];
     size_t length;
 };
@@ -93,15 +98,17 @@ static uint64_t address(const ucontext_t *at, const unsigned char *code, size_t 
     return from_here ? sum + (uint64_t)(uintptr_t)(code + *length) : sum;
 }
 
-/* VEX.256.66.0F38.W0 52 /r */
-static bool decode(struct dpwssd *out, const ucontext_t *at)
+/* VEX.256.66.0F38.W0 52 /r, and 58 /r */
+static bool decode(struct instruction *out, const ucontext_t *at)
 {
     const unsigned char *code = (const unsigned char *)at->uc_mcontext.gregs[REG_RIP];
-    if (code[0] != 0xc4 || (code[1] & 0x1f) != 2 || (code[2] & 0x87) != 5 || code[3] != 0x52)
+    if (code[0] != 0xc4 || (code[1] & 0x1f) != 2 || (code[2] & 0x87) != 5 ||
+        (code[3] != DPWSSD && code[3] != BROADCASTD))
         return false;
     int reg_high = code[1] & 0x80 ? 0 : 8, index_high = code[1] & 0x40 ? 0 : 8;
     int base_high = code[1] & 0x20 ? 0 : 8;
-    out->sums = (code[4] >> 3 & 7) | reg_high;
+    out->code = code[3];
+    out->to = (code[4] >> 3 & 7) | reg_high;
     out->a = ~code[2] >> 3 & 15;
     out->length = 4;
     if (code[4] >> 6 == 3) {
@@ -110,34 +117,49 @@ static bool decode(struct dpwssd *out, const ucontext_t *at)
         return true;
     }
     uint64_t b = address(at, code, &out->length, index_high, base_high);
-    memcpy(out->b, (const void *)(uintptr_t)b, sizeof out->b);
+    memcpy(out->b, (const void *)(uintptr_t)b, out->code == DPWSSD ? sizeof out->b : 4);
     return true;
+}
+
+static void dpwssd(int32_t sums[8], const int16_t a[16], const int16_t b[16])
+{
+    for (int i = 0; i < 8; i++)
+        sums[i] = (int32_t)((uint32_t)sums[i] + (uint32_t)(a[2 * i] * b[2 * i]) +
+                            (uint32_t)(a[2 * i + 1] * b[2 * i + 1]));
+}
+
+static void execute(ucontext_t *at, const struct instruction *it)
+{
+    unsigned char bytes[32];
+    int16_t a[16], b[16];
+    int32_t to[8];
+    if (it->code == BROADCASTD) {
+        for (int i = 0; i < 8; i++)
+            memcpy(&to[i], it->b, sizeof to[i]);
+    } else {
+        read_register(bytes, at, it->a);
+        memcpy(a, bytes, sizeof a);
+        memcpy(b, it->b, sizeof b);
+        read_register(bytes, at, it->to);
+        memcpy(to, bytes, sizeof to);
+        dpwssd(to, a, b);
+    }
+    memcpy(bytes, to, sizeof bytes);
+    write_register(at, it->to, bytes);
+    at->uc_mcontext.gregs[REG_RIP] += (greg_t)it->length;
 }
 
 static void on_illegal_instruction(int sig, siginfo_t *info, void *context)
 {
     (void)info;
     ucontext_t *at = context;
-    struct dpwssd it;
-    bool any = false;
-    for (; decode(&it, at); any = true) {
-        unsigned char bytes[32];
-        int16_t a[16], b[16];
-        int32_t sums[8];
-        read_register(bytes, at, it.a);
-        memcpy(a, bytes, sizeof a);
-        memcpy(b, it.b, sizeof b);
-        read_register(bytes, at, it.sums);
-        memcpy(sums, bytes, sizeof sums);
-        for (int i = 0; i < 8; i++)
-            sums[i] = (int32_t)((uint32_t)sums[i] + (uint32_t)(a[2 * i] * b[2 * i]) +
-                                (uint32_t)(a[2 * i + 1] * b[2 * i + 1]));
-        memcpy(bytes, sums, sizeof bytes);
-        write_register(at, it.sums, bytes);
-        at->uc_mcontext.gregs[REG_RIP] += (greg_t)it.length;
-    }
-    if (!any)
+    struct instruction it;
+    if (!decode(&it, at) || it.code != DPWSSD)
         signal(sig, SIG_DFL); /* it stops there again, for good */
+    else
+        do
+            execute(at, &it);
+        while (decode(&it, at));
 }
 
 bool emulate_avxvnni(void)

@@ -18,7 +18,7 @@ struct cpu_backend {
     struct threads *threads;
     float *scratch;  /* KERNEL_SCRATCH floats for each thread */
     float *partials; /* ATTENTION_PARTIALS floats: parts of attention that wait to be merged */
-    /* LINEAR_TOKENS prepared rows of x, or TILES_TOKENS in tiles, for the widest weight that was
+    /* LINEAR_TOKENS prepared rows of x, or tiles_tokens in tiles, for the widest weight that was
      * loaded. */
     float *prepared;
     size_t prepared_bytes;

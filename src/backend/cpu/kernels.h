@@ -20,7 +20,7 @@ enum {
     KERNEL_SCRATCH = 208 * 1024, /* floats of scratch that each thread has, 64-byte aligned */
 };
 
-/* y = x w^T + bias for at most LINEAR_TOKENS rows of x, TILES_TOKENS of them in tiles. */
+/* y = x w^T + bias for at most LINEAR_TOKENS rows of x, tiles_tokens of them in tiles. */
 struct linear_job {
     struct weight_source w;
     /* The same weights repacked (integer.h), or NULL; then w.data, scales and biases are slow to

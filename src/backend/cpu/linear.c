@@ -52,9 +52,10 @@ static struct linear_way way_of(const struct cpu_backend *cpu, const struct line
     if (job->blocks && tokens <= (four_bits ? FEW_TOKENS_4_BITS : FEW_TOKENS))
         return (struct linear_way){k->integer_prepare, NULL, k->integer_rows, LINEAR_TOKENS, 0};
     if (four_bits && tokens <= k->some_tokens)
-        return (struct linear_way){NULL, k->some_prepare, k->some_rows, TILES_TOKENS,
+        return (struct linear_way){NULL, k->some_prepare, k->some_rows, tiles_tokens(job->w.cols),
                                    k->some_tile_tokens};
-    return (struct linear_way){NULL, k->tiles_prepare, k->tiles_rows, TILES_TOKENS, k->tile_tokens};
+    return (struct linear_way){NULL, k->tiles_prepare, k->tiles_rows, tiles_tokens(job->w.cols),
+                               k->tile_tokens};
 }
 
 /* Tokens at a time: all runs equally long, in whole tiles. */

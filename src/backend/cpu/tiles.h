@@ -22,8 +22,10 @@
 #include "backend/cpu/integer.h"
 
 enum {
-    TILES_TOKENS = 960, /* at most in one linear_job */
-    TILES_UNITS = 4,    /* of x and w that are multiplied at a time */
+    TILES_TOKENS = 960,       /* at most in one linear_job; tiles_tokens says when fewer */
+    TILES_LEAST_TOKENS = 528, /* not fewer, however wide: prompts come in batches of 512 */
+    TILES_X_UNITS = 64 * 960, /* that there is room for otherwise, 8 MB */
+    TILES_UNITS = 4,          /* of x and w that are multiplied at a time */
     TILES_PAIRS = INTEGER_UNIT / 2,
     TILES_UNIT_WORDS =
         TILES_PAIRS + 3, /* of a token: pairs, the scale, sums of at most two groups */
@@ -34,6 +36,15 @@ enum {
 #define TILES_GREATEST 32760.0f
 #define TILES_LEAST    0x1p-90f
 #define TILES_MOST     0x1p+120f
+
+/* Of one linear_job. The more tokens, the less often weights are made integers, and the more room
+ * x takes. A multiple of every width of tiles. */
+static inline int32_t tiles_tokens(int32_t cols)
+{
+    int32_t most = TILES_X_UNITS / integer_units(cols) / 48 * 48;
+    most = most < TILES_TOKENS ? most : TILES_TOKENS;
+    return most > TILES_LEAST_TOKENS ? most : TILES_LEAST_TOKENS;
+}
 
 /* Tokens are taken in tiles of equal width; the last may have some of zeros. */
 static inline int32_t tiles_width(int32_t tokens, int32_t most)
@@ -56,6 +67,7 @@ static inline int32_t *tiles_unit(const struct linear_job *job, int32_t width, i
     return (int32_t *)(void *)job->prepared + at * (size_t)width * TILES_UNIT_WORDS;
 }
 
+/* Of one token. */
 static inline size_t tiles_prepared_floats(int32_t cols)
 {
     return (size_t)integer_units(cols) * TILES_UNIT_WORDS;

@@ -48,7 +48,7 @@ static int reserve_prepared(struct cpu_backend *cpu, int32_t cols, struct vlmd_e
 {
     size_t floats, in_tiles, bytes;
     if (!checked_mul(linear_prepared_floats(cols), LINEAR_TOKENS, &floats) ||
-        !checked_mul(tiles_prepared_floats(cols), TILES_TOKENS, &in_tiles) ||
+        !checked_mul(tiles_prepared_floats(cols), (size_t)tiles_tokens(cols), &in_tiles) ||
         !checked_mul(in_tiles > floats ? in_tiles : floats, sizeof(float), &bytes))
         return err_set(err, VLMD_TOO_LARGE, "cols", "%d columns are too many", cols);
     if (bytes <= cpu->prepared_bytes)
