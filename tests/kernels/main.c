@@ -1,8 +1,9 @@
 /* Checks every slot of the CPU backend, in every instruction set that this processor has, against
  * the plain C oracle, with fresh random inputs each time.
  *
- *   kernels [--seed N] [--isa c|avx2|avxvnni|avx512|amx|neon] [--fixtures FOLDER] [--bench]
+ *   kernels [--seed N] [--isa NAME[,NAME...]] [--fixtures FOLDER] [--bench]
  *
+ * Names are c, avx2, avxvnni, avx512, amx, neon and i8mm; all without --isa.
  * The seed is printed; the same seed repeats a run. --bench times instead of checking. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,6 +87,18 @@ static bool check_set(struct check *c, const char *isa, struct backend *exact,
     return check_isa(c, isa, "int16", check_integers) && found;
 }
 
+/* Whether the list, with commas between, has the name; no list has all. */
+static bool is_among(const char *list, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *at = list; at; at = strchr(at, ',')) {
+        at += *at == ',';
+        if (strncmp(at, name, n) == 0 && (at[n] == ',' || at[n] == '\0'))
+            return true;
+    }
+    return !list;
+}
+
 static uint64_t fresh_seed(void)
 {
     struct timespec t;
@@ -97,7 +110,7 @@ int main(int argc, char **argv)
 {
     struct options o = {.seed = fresh_seed(), .fixtures = "tests/kernels"};
     if (!parse(argc, argv, &o)) {
-        fputs("usage: kernels [--seed N] [--isa c|avx2|avxvnni|avx512|amx|neon] "
+        fputs("usage: kernels [--seed N] [--isa c,avx2,avxvnni,avx512,amx,neon,i8mm] "
               "[--fixtures FOLDER] [--bench]\n",
               stderr);
         return 2;
@@ -110,11 +123,11 @@ int main(int argc, char **argv)
         return 2;
     }
     printf("seed %llu\n", (unsigned long long)o.seed);
-    static const char *const isas[] = {"c", "avx2", "avxvnni", "avx512", "amx", "neon"};
+    static const char *const isas[] = {"c", "avx2", "avxvnni", "avx512", "amx", "neon", "i8mm"};
     bool emulated = !o.bench && emulate_avxvnni();
     int found = 0;
     for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
-        if (o.isa && strcmp(o.isa, isas[i]) != 0)
+        if (!is_among(o.isa, isas[i]))
             continue;
         bool there = check_set(&c, isas[i], exact, integer);
         if (there && emulated && strcmp(isas[i], "avxvnni") == 0)

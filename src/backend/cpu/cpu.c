@@ -77,7 +77,8 @@ static int choose_kernels(struct cpu_kernels *k, const char *isa, struct vlmd_er
 {
     kernels_c(k);
     if (!isa || strcmp(isa, "auto") == 0) {
-        if (!kernels_amx(k) && !kernels_avx512(k) && !kernels_avxvnni(k) && !kernels_avx2(k))
+        if (!kernels_amx(k) && !kernels_avx512(k) && !kernels_avxvnni(k) && !kernels_avx2(k) &&
+            !kernels_i8mm(k))
             kernels_neon(k);
         return 0;
     }
@@ -93,9 +94,12 @@ static int choose_kernels(struct cpu_kernels *k, const char *isa, struct vlmd_er
         return 0;
     if (strcmp(isa, "neon") == 0 && kernels_neon(k))
         return 0;
+    if (strcmp(isa, "i8mm") == 0 && kernels_i8mm(k))
+        return 0;
     return err_set(
         err, VLMD_UNSUPPORTED, "isa",
-        "no \"%s\" kernels on this processor (there are auto, c, avx2, avxvnni, avx512, amx, neon)",
+        "no \"%s\" kernels on this processor (there are auto, c, avx2, avxvnni, avx512, amx, neon, "
+        "i8mm)",
         isa);
 }
 

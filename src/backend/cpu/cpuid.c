@@ -6,7 +6,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
+#elif defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
 
+#if defined(__x86_64__)
 /* F16C is bit 29 of leaf 1's ecx (AMD64 Architecture Programmer's Manual 3, appendix D), which not
  * every compiler knows by name. __builtin_cpu_supports also asks whether the system saves the wide
  * registers. */
@@ -73,3 +80,16 @@ bool cpuid_has_amx(void)
     return false;
 }
 #endif
+
+bool cpuid_has_i8mm(void)
+{
+#if defined(__aarch64__) && defined(__linux__) && defined(HWCAP2_I8MM)
+    return (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0;
+#elif defined(__aarch64__) && defined(__APPLE__)
+    int has = 0;
+    size_t size = sizeof has;
+    return sysctlbyname("hw.optional.arm.FEAT_I8MM", &has, &size, NULL, 0) == 0 && has != 0;
+#else
+    return false;
+#endif
+}
