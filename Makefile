@@ -97,6 +97,7 @@ ISA_avx512 := $(if $(ISA_avx2),$(ISA_avx2) -mavx512f -mavx512bw -mavx512vl -mavx
 # What not every compiler has.
 if_it_compiles = $(shell $(CC) $1 -E -x c /dev/null > /dev/null 2>&1 && echo $1)
 ISA_avxvnni := $(if $(ISA_avx2),$(ISA_avx2) $(call if_it_compiles,-mavxvnni))
+ISA_dotprod := $(if $(filter aarch64 arm64,$(MACHINE)),$(call if_it_compiles,-march=armv8.2-a+dotprod))
 ISA_i8mm := $(if $(filter aarch64 arm64,$(MACHINE)),$(call if_it_compiles,-march=armv8.2-a+i8mm))
 ISA_amx := $(if $(ISA_avx512),$(ISA_avx512) $(call if_it_compiles,-mamx-tile -mamx-int8))
 isa_flags = $(ISA_$(firstword $(subst _, ,$(notdir $1))))

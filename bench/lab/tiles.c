@@ -3,7 +3,8 @@
  * with what the processor's integers can do at most in registers, one thread's times their number.
  * Layers take turns as in a model, so that their weights come from memory.
  *
- *   tiles [--isa avx2|avxvnni|avx512|amx|neon|i8mm] [--tokens N] [--passes N] [--threads N] */
+ *   tiles [--isa avx2|avxvnni|avx512|amx|neon|dotprod|i8mm] [--tokens N] [--passes N] [--threads N]
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,7 +192,8 @@ int main(int argc, char **argv)
             o.threads = atoi(argv[i + 1]);
     }
     if (argc % 2 == 0 || o.tokens < CHECKED_TOKENS || o.rounds < 1) {
-        fputs("usage: tiles [--isa avx2|avxvnni|avx512|amx|neon|i8mm] [--tokens N] [--passes N] "
+        fputs("usage: tiles [--isa avx2|avxvnni|avx512|amx|neon|dotprod|i8mm] [--tokens N] "
+              "[--passes N] "
               "[--threads N]\n",
               stderr);
         return 2;

@@ -19,15 +19,19 @@ kernels: $(B)/kernels $(B)/resize_kernels
 
 NEON_CC ?= aarch64-linux-gnu-gcc
 NEON_RUN ?= qemu-aarch64
-I8MM_SOURCE := src/backend/cpu/i8mm_kernels.c
-NEON_SOURCES := $(KERNELS_SOURCES) $(filter-out $(I8MM_SOURCE),$(wildcard src/backend/cpu/*.c)) \
+NEON_MORE := dotprod i8mm
+NEON_MORE_SOURCES := $(NEON_MORE:%=src/backend/cpu/%_kernels.c)
+NEON_SOURCES := $(KERNELS_SOURCES) $(filter-out $(NEON_MORE_SOURCES),$(wildcard src/backend/cpu/*.c)) \
     $(addprefix src/base/,control_group.c err.c file.c processors.c utf8.c)
 NEON_CFLAGS = $(STD) $(WARN) -O2 -g -fno-math-errno -ffp-contract=off -Iinclude -Isrc -Itests
 
-$(B)/kernels-neon: $(NEON_SOURCES) $(I8MM_SOURCE) $(wildcard src/backend/cpu/*.h) $(wildcard tests/kernels/*.h)
+$(B)/kernels-neon: $(NEON_SOURCES) $(NEON_MORE:%=$(B)/kernels-%.o) $(wildcard src/backend/cpu/*.h) $(wildcard tests/kernels/*.h)
 	@mkdir -p $(@D)
-	$(NEON_CC) $(NEON_CFLAGS) -march=armv8.2-a+i8mm -c $(I8MM_SOURCE) -o $(B)/kernels-i8mm.o
-	$(NEON_CC) $(NEON_CFLAGS) -static $(NEON_SOURCES) $(B)/kernels-i8mm.o -o $@ -lpthread -lm
+	$(NEON_CC) $(NEON_CFLAGS) -static $(NEON_SOURCES) $(NEON_MORE:%=$(B)/kernels-%.o) -o $@ -lpthread -lm
+
+$(B)/kernels-%.o: src/backend/cpu/%_kernels.c $(wildcard src/backend/cpu/*.h)
+	@mkdir -p $(@D)
+	$(NEON_CC) $(NEON_CFLAGS) -march=armv8.2-a+$* -c $< -o $@
 
 kernels-neon:
 	@if command -v $(NEON_CC) >/dev/null && command -v $(NEON_RUN) >/dev/null; then \

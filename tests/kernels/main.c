@@ -3,7 +3,7 @@
  *
  *   kernels [--seed N] [--isa NAME[,NAME...]] [--fixtures FOLDER] [--bench]
  *
- * Names are c, avx2, avxvnni, avx512, amx, neon and i8mm; all without --isa.
+ * Names are c, avx2, avxvnni, avx512, amx, neon, dotprod and i8mm; all without --isa.
  * The seed is printed; the same seed repeats a run. --bench times instead of checking. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,7 +110,7 @@ int main(int argc, char **argv)
 {
     struct options o = {.seed = fresh_seed(), .fixtures = "tests/kernels"};
     if (!parse(argc, argv, &o)) {
-        fputs("usage: kernels [--seed N] [--isa c,avx2,avxvnni,avx512,amx,neon,i8mm] "
+        fputs("usage: kernels [--seed N] [--isa c,avx2,avxvnni,avx512,amx,neon,dotprod,i8mm] "
               "[--fixtures FOLDER] [--bench]\n",
               stderr);
         return 2;
@@ -123,7 +123,8 @@ int main(int argc, char **argv)
         return 2;
     }
     printf("seed %llu\n", (unsigned long long)o.seed);
-    static const char *const isas[] = {"c", "avx2", "avxvnni", "avx512", "amx", "neon", "i8mm"};
+    static const char *const isas[] = {"c",   "avx2", "avxvnni", "avx512",
+                                       "amx", "neon", "dotprod", "i8mm"};
     bool emulated = !o.bench && emulate_avxvnni();
     int found = 0;
     for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {

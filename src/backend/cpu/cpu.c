@@ -78,7 +78,7 @@ static int choose_kernels(struct cpu_kernels *k, const char *isa, struct vlmd_er
     kernels_c(k);
     if (!isa || strcmp(isa, "auto") == 0) {
         if (!kernels_amx(k) && !kernels_avx512(k) && !kernels_avxvnni(k) && !kernels_avx2(k) &&
-            !kernels_i8mm(k))
+            !kernels_i8mm(k) && !kernels_dotprod(k))
             kernels_neon(k);
         return 0;
     }
@@ -94,12 +94,14 @@ static int choose_kernels(struct cpu_kernels *k, const char *isa, struct vlmd_er
         return 0;
     if (strcmp(isa, "neon") == 0 && kernels_neon(k))
         return 0;
+    if (strcmp(isa, "dotprod") == 0 && kernels_dotprod(k))
+        return 0;
     if (strcmp(isa, "i8mm") == 0 && kernels_i8mm(k))
         return 0;
     return err_set(
         err, VLMD_UNSUPPORTED, "isa",
         "no \"%s\" kernels on this processor (there are auto, c, avx2, avxvnni, avx512, amx, neon, "
-        "i8mm)",
+        "dotprod, i8mm)",
         isa);
 }
 

@@ -81,14 +81,32 @@ bool cpuid_has_amx(void)
 }
 #endif
 
+#if defined(__aarch64__) && defined(__APPLE__)
+static bool has_feature(const char *name)
+{
+    int has = 0;
+    size_t size = sizeof has;
+    return sysctlbyname(name, &has, &size, NULL, 0) == 0 && has != 0;
+}
+#endif
+
+bool cpuid_has_dotprod(void)
+{
+#if defined(__aarch64__) && defined(__linux__)
+    return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#elif defined(__aarch64__) && defined(__APPLE__)
+    return has_feature("hw.optional.arm.FEAT_DotProd");
+#else
+    return false;
+#endif
+}
+
 bool cpuid_has_i8mm(void)
 {
 #if defined(__aarch64__) && defined(__linux__) && defined(HWCAP2_I8MM)
     return (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0;
 #elif defined(__aarch64__) && defined(__APPLE__)
-    int has = 0;
-    size_t size = sizeof has;
-    return sysctlbyname("hw.optional.arm.FEAT_I8MM", &has, &size, NULL, 0) == 0 && has != 0;
+    return has_feature("hw.optional.arm.FEAT_I8MM");
 #else
     return false;
 #endif

@@ -115,12 +115,14 @@ bool kernels_avxvnni(struct cpu_kernels *k); /* and what AVX2 has */
 bool kernels_avx512(struct cpu_kernels *k);  /* and what AVX2 has */
 bool kernels_amx(struct cpu_kernels *k);     /* and what AVX-512 has */
 bool kernels_neon(struct cpu_kernels *k);
-bool kernels_i8mm(struct cpu_kernels *k); /* and what NEON has */
+bool kernels_dotprod(struct cpu_kernels *k); /* and what NEON has */
+bool kernels_i8mm(struct cpu_kernels *k);    /* and what NEON has */
 
 bool cpuid_has_avx2(void);    /* and FMA and F16C */
 bool cpuid_has_avxvnni(void); /* VNNI for processors without AVX-512 */
 bool cpuid_has_avx512(void);  /* F, BW, VL and VNNI */
 bool cpuid_has_amx(void);     /* for bytes; asks the system for the registers, for this process */
+bool cpuid_has_dotprod(void); /* Armv8.2's dot products of bytes */
 bool cpuid_has_i8mm(void);    /* Armv8.6's matrix instructions for bytes */
 
 static inline const float *attention_token(const struct attention_keys *kv, const float *base,

@@ -154,7 +154,14 @@ static void tiles_multiply_width(const struct integer_panel *panel, const struct
     }
 }
 
-/* A panel of n_rows <= 16 rows from `row` on. */
+/* How weights become a panel of n_rows <= 16 rows from `row` on, and what a panel adds to y of a
+ * tile. */
+typedef void (*tiles_fill_fn)(struct integer_panel *panel, const struct linear_job *job,
+                              int32_t row, int32_t n_rows, struct integer_run run);
+typedef void (*tiles_multiply_fn)(const struct integer_panel *panel, const struct linear_job *job,
+                                  struct integer_run run, const int32_t *x,
+                                  float (*y)[INTEGER_BLOCK], int32_t width);
+
 static void tiles_fill(struct integer_panel *panel, const struct linear_job *job, int32_t row,
                        int32_t n_rows, struct integer_run run)
 {
@@ -167,8 +174,9 @@ static void tiles_fill(struct integer_panel *panel, const struct linear_job *job
 
 /* All tiles and one panel, whose columns are those of `run`. `next_row`, `next`: the panel after
  * it, whose weights are brought near meanwhile if they are dense. */
-static void tiles_panel(const struct linear_job *job, struct tiles *s, float (*y)[INTEGER_BLOCK],
-                        struct integer_run run, int32_t next_row, int32_t next)
+SIMD_INLINE void tiles_panel(const struct linear_job *job, struct tiles *s,
+                             float (*y)[INTEGER_BLOCK], struct integer_run run, int32_t next_row,
+                             int32_t next, tiles_multiply_fn multiply)
 {
     int32_t width = tiles_width(job->x.rows, TILES_WIDTH);
     int32_t n_tiles = (job->x.rows + width - 1) / width;
@@ -176,15 +184,14 @@ static void tiles_panel(const struct linear_job *job, struct tiles *s, float (*y
     for (int32_t tile = 0; tile < n_tiles; tile++) {
         if (job->w.type != WEIGHT_AFFINE)
             tiles_prefetch(&job->w, next_row, next_rows, next, tile, n_tiles);
-        tiles_multiply_width(&s->panel, job, run,
-                             tiles_unit(job, width, tile, run.first / INTEGER_UNIT),
-                             &y[tile * width], width);
+        multiply(&s->panel, job, run, tiles_unit(job, width, tile, run.first / INTEGER_UNIT),
+                 &y[tile * width], width);
     }
 }
 
 /* Rows [row, row + n_rows) of w, at most TILES_PANELS times 16, and all tokens. */
-static void tiles_panel_rows(const struct linear_job *job, struct tiles *s, int32_t row,
-                             int32_t n_rows)
+SIMD_INLINE void tiles_panel_rows(const struct linear_job *job, struct tiles *s, int32_t row,
+                                  int32_t n_rows, tiles_fill_fn fill, tiles_multiply_fn multiply)
 {
     const int32_t most = TILES_UNITS * INTEGER_UNIT;
     int32_t width = tiles_width(job->x.rows, TILES_WIDTH), panels = (n_rows + 15) / INTEGER_BLOCK;
@@ -196,17 +203,24 @@ static void tiles_panel_rows(const struct linear_job *job, struct tiles *s, int3
         for (int32_t p = 0; p < panels; p++) {
             int32_t first = row + p * INTEGER_BLOCK;
             bool last = p + 1 == panels;
-            tiles_fill(&s->panel, job, first, tiles_min(row + n_rows - first, INTEGER_BLOCK), run);
+            fill(&s->panel, job, first, tiles_min(row + n_rows - first, INTEGER_BLOCK), run);
             tiles_panel(job, s, s->y[p], run, last ? row : first + INTEGER_BLOCK,
-                        last ? c + most : c);
+                        last ? c + most : c, multiply);
         }
     }
     tiles_store_rows(job, row, n_rows, s->y[0][0], TILES_TOKENS);
 }
 
+SIMD_INLINE void tiles_rows(const struct linear_job *job, int32_t first, int32_t n, float *scratch,
+                            tiles_fill_fn fill, tiles_multiply_fn multiply)
+{
+    const int32_t most = TILES_PANELS * INTEGER_BLOCK;
+    for (int32_t row = first; row < first + n; row += most)
+        tiles_panel_rows(job, (struct tiles *)scratch, row, tiles_min(first + n - row, most), fill,
+                         multiply);
+}
+
 static void simd_tiles_rows(const struct linear_job *job, int32_t first, int32_t n, float *scratch)
 {
-    struct tiles *s = (struct tiles *)scratch;
-    for (int32_t row = first; row < first + n; row += TILES_PANELS * INTEGER_BLOCK)
-        tiles_panel_rows(job, s, row, tiles_min(first + n - row, TILES_PANELS * INTEGER_BLOCK));
+    tiles_rows(job, first, n, scratch, tiles_fill, tiles_multiply_width);
 }
