@@ -59,3 +59,45 @@ static inline void block_unpack(uint32_t (*to)[INTEGER_BLOCK], const unsigned ch
         return;
     }
 }
+
+/* Quad number `quad` of the 32 columns as bytes: the columns of pairs a = 2 quad and b = 2 quad + 1
+ * in the order a b a b. */
+SIMD_INLINE line block_quad(const unsigned char *lines, int quad, int bits)
+{
+    line second = line_field(block_pair(lines, 2 * quad + 1, bits), 0, 8, 8);
+    return line_or(block_pair(lines, 2 * quad, bits), second);
+}
+
+/* All eight of them. */
+SIMD_INLINE void block_unpack_quads_bits(uint32_t (*to)[INTEGER_BLOCK], const unsigned char *lines,
+                                         int bits)
+{
+    SIMD_UNROLL
+    for (int q = 0; q < BLOCK_PAIRS / 2; q++)
+        line_store(to[q], block_quad(lines, q, bits));
+}
+
+static inline void block_unpack_quads(uint32_t (*to)[INTEGER_BLOCK], const unsigned char *lines,
+                                      int32_t bits)
+{
+    switch (bits) {
+    case 2:
+        block_unpack_quads_bits(to, lines, 2);
+        return;
+    case 3:
+        block_unpack_quads_bits(to, lines, 3);
+        return;
+    case 4:
+        block_unpack_quads_bits(to, lines, 4);
+        return;
+    case 5:
+        block_unpack_quads_bits(to, lines, 5);
+        return;
+    case 6:
+        block_unpack_quads_bits(to, lines, 6);
+        return;
+    default:
+        block_unpack_quads_bits(to, lines, 8);
+        return;
+    }
+}

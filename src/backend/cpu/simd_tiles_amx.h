@@ -141,41 +141,6 @@ static void amx_tiles_prepare(const struct linear_job *job, int32_t tile, int32_
     tiles_prepare(job, tile, run, tiles_width(job->x.rows, AMX_TOKENS), amx_store_x);
 }
 
-/* 32 columns of a block as lines of four columns. */
-SIMD_INLINE void amx_unpack_bits(uint32_t (*to)[INTEGER_BLOCK], const unsigned char *lines,
-                                 int bits)
-{
-    SIMD_UNROLL
-    for (int q = 0; q < BLOCK_PAIRS / 2; q++) {
-        line second = _mm512_slli_epi16(block_pair(lines, 2 * q + 1, bits), 8);
-        line_store(to[q], line_or(block_pair(lines, 2 * q, bits), second));
-    }
-}
-
-static void amx_unpack(uint32_t (*to)[INTEGER_BLOCK], const unsigned char *lines, int32_t bits)
-{
-    switch (bits) {
-    case 2:
-        amx_unpack_bits(to, lines, 2);
-        return;
-    case 3:
-        amx_unpack_bits(to, lines, 3);
-        return;
-    case 4:
-        amx_unpack_bits(to, lines, 4);
-        return;
-    case 5:
-        amx_unpack_bits(to, lines, 5);
-        return;
-    case 6:
-        amx_unpack_bits(to, lines, 6);
-        return;
-    default:
-        amx_unpack_bits(to, lines, 8);
-        return;
-    }
-}
-
 static void amx_fill_dense(struct amx *s, struct amx_panel *panel, const struct linear_job *job,
                            int32_t row, int32_t n_rows, struct integer_run run)
 {
@@ -195,7 +160,7 @@ static void amx_fill(struct amx *s, const struct linear_job *job, int32_t row, i
         int32_t done = p * INTEGER_BLOCK;
         if (job->blocks)
             tiles_fill_block(s->panels[p].low, BLOCK_PAIRS / 2, s->panels[p].scales,
-                             s->panels[p].biases, job, row + done, run, amx_unpack);
+                             s->panels[p].biases, job, row + done, run, block_unpack_quads);
         else
             amx_fill_dense(s, &s->panels[p], job, row + done,
                            tiles_min(n_rows - done, INTEGER_BLOCK), run);

@@ -58,43 +58,12 @@ static void dot_tiles_prepare(const struct linear_job *job, int32_t tile, int32_
 
 /* ---- panels: lines of four columns, a byte each */
 
-SIMD_INLINE void dot_unpack_bits(uint32_t (*to)[INTEGER_BLOCK], const unsigned char *lines,
-                                 int bits)
-{
-    SIMD_UNROLL
-    for (int q = 0; q < BLOCK_PAIRS / 2; q++) {
-        line second = line_field(block_pair(lines, 2 * q + 1, bits), 0, 8, 8);
-        line_store(to[q], line_or(block_pair(lines, 2 * q, bits), second));
-    }
-}
-
-static void dot_unpack(uint32_t (*to)[INTEGER_BLOCK], const unsigned char *lines, int32_t bits)
-{
-    switch (bits) {
-    case 2:
-        dot_unpack_bits(to, lines, 2);
-        return;
-    case 3:
-        dot_unpack_bits(to, lines, 3);
-        return;
-    case 4:
-        dot_unpack_bits(to, lines, 4);
-        return;
-    case 5:
-        dot_unpack_bits(to, lines, 5);
-        return;
-    default:
-        dot_unpack_bits(to, lines, 6);
-        return;
-    }
-}
-
 static void dot_fill(struct integer_panel *panel, const struct linear_job *job, int32_t row,
                      int32_t n_rows, struct integer_run run)
 {
     (void)n_rows; /* blocks are whole */
     tiles_fill_block(panel->lines, BLOCK_PAIRS / 2, panel->scales, panel->biases, job, row, run,
-                     dot_unpack);
+                     block_unpack_quads);
 }
 
 /* ---- products */

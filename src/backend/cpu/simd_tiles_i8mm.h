@@ -107,14 +107,8 @@ SIMD_INLINE void i8mm_store_rows(i8mm_rows to, line first, line second)
 SIMD_INLINE void i8mm_unpack_bits(i8mm_rows *to, const unsigned char *lines, int bits)
 {
     SIMD_UNROLL
-    for (int s = 0; s < BLOCK_PAIRS / 4; s++) {
-        line quads[2];
-        SIMD_UNROLL
-        for (int i = 0; i < 2; i++)
-            quads[i] = i8mm_low_bytes(block_pair(lines, 4 * s + 2 * i, bits),
-                                      block_pair(lines, 4 * s + 2 * i + 1, bits));
-        i8mm_store_rows(to[s], quads[0], quads[1]);
-    }
+    for (int s = 0; s < BLOCK_PAIRS / 4; s++)
+        i8mm_store_rows(to[s], block_quad(lines, 2 * s, bits), block_quad(lines, 2 * s + 1, bits));
 }
 
 static void i8mm_unpack(uint32_t (*lines)[INTEGER_BLOCK], const unsigned char *packed, int32_t bits)
