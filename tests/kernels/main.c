@@ -125,14 +125,15 @@ int main(int argc, char **argv)
     printf("seed %llu\n", (unsigned long long)o.seed);
     static const char *const isas[] = {"c",   "avx2", "avxvnni", "avx512",
                                        "amx", "neon", "dotprod", "i8mm"};
-    bool emulated = !o.bench && emulate_avxvnni();
+    if (!o.bench)
+        emulate_begin();
     int found = 0;
     for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
         if (!is_among(o.isa, isas[i]))
             continue;
         bool there = check_set(&c, isas[i], exact, integer);
-        if (there && emulated && strcmp(isas[i], "avxvnni") == 0)
-            puts("      this processor lacks its vpdpwssd, which was done for it");
+        if (there && emulate_does(isas[i]))
+            puts("        (this processor lacks its instructions, which were done for it)");
         found += there;
     }
     exact->ops->close(exact);
