@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import resource
 import shutil
 import subprocess
@@ -82,6 +83,14 @@ class ControlGroup:
                 return
             except OSError:
                 time.sleep(0.01)
+
+
+def read_whole(program):
+    """The program and its libraries, so that the pages of their files count as those of the test: a control group that had to bring them in
+    could not keep them, and would read them again and again."""
+    libraries = subprocess.run(["ldd", str(program)], capture_output=True, text=True).stdout
+    for path in [program, *re.findall(r"(/\S+) \(0x", libraries)]:
+        pathlib.Path(path).read_bytes()
 
 
 def model_with_large_images(model, folder):

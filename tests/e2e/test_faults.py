@@ -14,7 +14,7 @@ import time
 import pytest
 from client import FAKE_WORKER, PROGRAM, Server, eventually, gone, image_part, parse_events, png, read_all, text_part, user
 from fetching import Connects, WebServer, answer, fetcher_pid, fetcher_script, url_part
-from memory import ControlGroup, field, limit_address_space, model_with_large_images
+from memory import ControlGroup, field, limit_address_space, model_with_large_images, read_whole
 from prometheus import metric
 from promises import report
 from test_life import leave
@@ -160,6 +160,8 @@ class Hungry:
         script.write_text(f'#!/bin/sh\ncase "$2" in {other}) exec {FAKE_WORKER} "$@" ;; esac\nexec {PROGRAM} "$@"\n')
         script.chmod(0o755)
         models = [model_with_large_images(model, folder), other]
+        for program in (PROGRAM, FAKE_WORKER):
+            read_whole(program)
         self.server = Server("--worker-program", script, models=models, fake=False, launcher=launcher)
         assert self.server.chat("Hello", max_tokens=2).status == 200
         self.size = field(self.server.worker_pid(), "VmSize")
