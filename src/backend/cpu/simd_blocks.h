@@ -60,12 +60,21 @@ static inline void block_unpack(uint32_t (*to)[INTEGER_BLOCK], const unsigned ch
     }
 }
 
-/* Quad number `quad` of the 32 columns as bytes: the columns of pairs a = 2 quad and b = 2 quad + 1
- * in the order a b a b. */
+/* From two words of 16-bit pairs, a and b, the low bytes in the order a b a b. */
+SIMD_INLINE line line_low_bytes(line a, line b)
+{
+    return line_or(line_and(a, 0x00ff00ff), line_field(b, 0, 8, 8));
+}
+
+SIMD_INLINE line line_high_bytes(line a, line b)
+{
+    return line_or(line_field(a, 8, 0, 8), line_and(b, 0xff00ff00));
+}
+
+/* Quad number `quad` of the 32 columns, pairs 2 quad and 2 quad + 1, as bytes. */
 SIMD_INLINE line block_quad(const unsigned char *lines, int quad, int bits)
 {
-    line second = line_field(block_pair(lines, 2 * quad + 1, bits), 0, 8, 8);
-    return line_or(block_pair(lines, 2 * quad, bits), second);
+    return line_low_bytes(block_pair(lines, 2 * quad, bits), block_pair(lines, 2 * quad + 1, bits));
 }
 
 /* All eight of them. */

@@ -102,38 +102,22 @@ static void amx_begin(int32_t width, int32_t part)
 
 /* ---- x and panels as bytes */
 
-/* From two words of 16-bit pairs, a and b, the low bytes in the order a b a b. */
-SIMD_INLINE __m512i amx_low_bytes(__m512i a, __m512i b)
-{
-    __m512i low = _mm512_set1_epi16(0x00ff);
-    return _mm512_or_si512(_mm512_and_si512(a, low), _mm512_slli_epi16(b, 8));
-}
-
-SIMD_INLINE __m512i amx_high_bytes(__m512i a, __m512i b)
-{
-    __m512i low = _mm512_set1_epi16(0x00ff);
-    return _mm512_or_si512(_mm512_srli_epi16(a, 8), _mm512_andnot_si512(low, b));
-}
-
 /* A unit of a tile: for each token 64 high bytes, for each token 64 low bytes, then scales and sums
  * as everywhere. */
 static void amx_store_x(struct tiles_x to, const int16_t *x, float scale, const float sums[2])
 {
     unsigned char *bytes = (unsigned char *)to.unit + to.at * INTEGER_UNIT;
-    int32_t *words = to.unit + to.width * TILES_PAIRS + to.at;
     for (int32_t i = 0; i < 2; i++) {
         /* Even words to the lower half of 64 bits, odd ones to the upper. */
         __m512i pairs = _mm512_loadu_si512(x + 32 * i), odd = _mm512_srli_epi64(pairs, 32);
-        __m256i high = _mm512_cvtepi64_epi32(amx_high_bytes(pairs, odd));
-        __m256i low = _mm512_cvtepi64_epi32(amx_low_bytes(pairs, odd));
+        __m256i high = _mm512_cvtepi64_epi32(line_high_bytes(pairs, odd));
+        __m256i low = _mm512_cvtepi64_epi32(line_low_bytes(pairs, odd));
         _mm256_storeu_si256((__m256i *)(void *)(bytes + 32 * i), high);
         bytes += to.width * INTEGER_UNIT;
         _mm256_storeu_si256((__m256i *)(void *)(bytes + 32 * i), low);
         bytes -= to.width * INTEGER_UNIT;
     }
-    memcpy(words, &scale, sizeof scale);
-    memcpy(words + to.width, &sums[0], sizeof sums[0]);
-    memcpy(words + 2 * to.width, &sums[1], sizeof sums[1]);
+    tiles_store_scales(to, scale, sums);
 }
 
 static void amx_tiles_prepare(const struct linear_job *job, int32_t tile, int32_t run)
@@ -148,8 +132,8 @@ static void amx_fill_dense(struct amx *s, struct amx_panel *panel, const struct 
     memcpy(panel->scales, s->filling.scales, sizeof panel->scales);
     for (int32_t q = 0; q < integer_units(run.n) * AMX_QUADS; q++) {
         line a = line_load(s->filling.lines[2 * q]), b = line_load(s->filling.lines[2 * q + 1]);
-        line_store(panel->low[q], amx_low_bytes(a, b));
-        line_store(panel->high[q], amx_high_bytes(a, b));
+        line_store(panel->low[q], line_low_bytes(a, b));
+        line_store(panel->high[q], line_high_bytes(a, b));
     }
 }
 

@@ -42,10 +42,7 @@ static void dot_store_x(struct tiles_x to, const int16_t *x, float scale, const 
         vst1q_u8(step->high, vqtbl2q_u8(bytes, high));
         vst1q_u8(step->low, vqtbl2q_u8(bytes, low));
     }
-    int32_t *words = to.unit + to.width * TILES_PAIRS + to.at;
-    memcpy(words, &scale, sizeof scale);
-    memcpy(words + to.width, &sums[0], sizeof sums[0]);
-    memcpy(words + 2 * to.width, &sums[1], sizeof sums[1]);
+    tiles_store_scales(to, scale, sums);
 }
 
 static void dot_tiles_prepare(const struct linear_job *job, int32_t tile, int32_t run)

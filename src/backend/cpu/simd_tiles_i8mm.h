@@ -64,10 +64,7 @@ static void i8mm_store_x(struct tiles_x to, const int16_t *x, float scale, const
         vst1_u8(steps[i].high[pair] + at, vqtbl1_u8(bytes, high));
         vst1_u8(steps[i].low[pair] + at, vqtbl1_u8(bytes, low));
     }
-    int32_t *words = to.unit + I8MM_TOKENS * TILES_PAIRS + to.at;
-    memcpy(words, &scale, sizeof scale);
-    memcpy(words + I8MM_TOKENS, &sums[0], sizeof sums[0]);
-    memcpy(words + 2 * I8MM_TOKENS, &sums[1], sizeof sums[1]);
+    tiles_store_scales(to, scale, sums);
 }
 
 static void i8mm_tiles_prepare(const struct linear_job *job, int32_t tile, int32_t run)
@@ -76,17 +73,6 @@ static void i8mm_tiles_prepare(const struct linear_job *job, int32_t tile, int32
 }
 
 /* ---- panels */
-
-/* From two words of 16-bit pairs, a and b, the low bytes in the order a b a b. */
-SIMD_INLINE line i8mm_low_bytes(line a, line b)
-{
-    return line_or(line_and(a, 0x00ff00ff), line_field(b, 0, 8, 8));
-}
-
-SIMD_INLINE line i8mm_high_bytes(line a, line b)
-{
-    return line_or(line_field(a, 8, 0, 8), line_and(b, 0xff00ff00));
-}
 
 /* The first four columns of sixteen rows, and the next four. */
 SIMD_INLINE void i8mm_store_rows(i8mm_rows to, line first, line second)
@@ -144,8 +130,8 @@ static void i8mm_fill_dense(struct i8mm *s, const struct linear_job *job, int32_
     for (int32_t i = 0; i < integer_units(run.n) * I8MM_STEPS; i++) {
         line a = line_load(s->filling.lines[4 * i]), b = line_load(s->filling.lines[4 * i + 1]);
         line c = line_load(s->filling.lines[4 * i + 2]), d = line_load(s->filling.lines[4 * i + 3]);
-        i8mm_store_rows(s->panel.low[i], i8mm_low_bytes(a, b), i8mm_low_bytes(c, d));
-        i8mm_store_rows(s->panel.high[i], i8mm_high_bytes(a, b), i8mm_high_bytes(c, d));
+        i8mm_store_rows(s->panel.low[i], line_low_bytes(a, b), line_low_bytes(c, d));
+        i8mm_store_rows(s->panel.high[i], line_high_bytes(a, b), line_high_bytes(c, d));
     }
 }
 

@@ -12,6 +12,15 @@ struct tiles_x {
     int32_t width, at;
 };
 
+/* What follows the integers of a unit's tokens (tiles_unit). */
+SIMD_INLINE void tiles_store_scales(struct tiles_x to, float scale, const float sums[2])
+{
+    int32_t *words = to.unit + to.width * TILES_PAIRS + to.at;
+    memcpy(words, &scale, sizeof scale);
+    memcpy(words + to.width, &sums[0], sizeof sums[0]);
+    memcpy(words + 2 * to.width, &sums[1], sizeof sums[1]);
+}
+
 /* Puts a unit's 64 integers, its scale and the sums of its groups where they belong. */
 typedef void (*tiles_store_x_fn)(struct tiles_x to, const int16_t *x, float scale,
                                  const float sums[2]);
