@@ -193,8 +193,7 @@ int main(int argc, char **argv)
     }
     if (argc % 2 == 0 || o.tokens < CHECKED_TOKENS || o.rounds < 1) {
         fputs("usage: tiles [--isa avx2|avxvnni|avx512|amx|neon|dotprod|i8mm] [--tokens N] "
-              "[--passes N] "
-              "[--threads N]\n",
+              "[--passes N] [--threads N]\n",
               stderr);
         return 2;
     }

@@ -274,7 +274,7 @@ static void on_illegal_instruction(int sig, siginfo_t *info, void *context)
     struct instruction it;
     bool any = false;
     while (decode(&it, at)) {
-        if (!it.is_256 ? !do_tiles(&it) : !do_vector(at, &it))
+        if (!do_tiles(&it) && !do_vector(at, &it))
             break;
         any = true;
         at->uc_mcontext.gregs[REG_RIP] += (greg_t)it.length;
