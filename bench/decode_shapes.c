@@ -116,7 +116,9 @@ static int add_weight(struct step *step, int32_t rows, int32_t cols)
                                    .scales = scales,
                                    .biases = scales + groups};
     struct vlmd_error err;
-    if (step->be->ops->weight_load(step->be, &step->weights[step->n_weights], &source, &err) != 0) {
+    const struct ops *ops = step->be->ops;
+    if (ops->weight_load(step->be, &step->weights[step->n_weights], &source, &err) != 0 ||
+        ops->weights_end(step->be, &err) != 0) {
         fprintf(stderr, "%s: %s\n", err.field, err.text);
         return -1;
     }

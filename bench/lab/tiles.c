@@ -112,7 +112,7 @@ static struct backend *open_backend(const char *isa, int threads)
 static void load(struct backend *be, struct weight *w, const struct weight_source *source)
 {
     struct vlmd_error err;
-    if (be->ops->weight_load(be, w, source, &err) != 0) {
+    if (be->ops->weight_load(be, w, source, &err) != 0 || be->ops->weights_end(be, &err) != 0) {
         fprintf(stderr, "tiles: %s\n", err.text);
         exit(2);
     }

@@ -12,6 +12,7 @@
 #define WEIGHT_SUFFIX ".safetensors"
 #define INDEX_LIMIT   ((size_t)64 << 20)
 #define MAX_SHARDS    1024
+#define DIRECT_SHARDS 64 /* each keeps a descriptor */
 
 static int add_shard(struct checkpoint *cp, const char *folder, const char *name,
                      struct vlmd_error *err)
@@ -21,9 +22,12 @@ static int add_shard(struct checkpoint *cp, const char *folder, const char *name
         return err_no_memory(err, strlen(folder) + strlen(name) + 2);
     int status = safetensors_open(&cp->shards[cp->n_shards], path, err);
     free(path);
-    if (status == 0)
-        cp->n_shards++;
-    return status;
+    if (status < 0)
+        return -1;
+    if (cp->n_shards >= DIRECT_SHARDS)
+        file_map_close_direct(&cp->shards[cp->n_shards].map);
+    cp->n_shards++;
+    return 0;
 }
 
 /* File names come from the index: they must stay inside the folder. */
@@ -156,6 +160,14 @@ const struct safetensors_tensor *checkpoint_find(const struct checkpoint *cp, co
     return NULL;
 }
 
+static const struct file_map *file_of(const struct checkpoint *cp, const void *data)
+{
+    for (size_t i = 0; i < cp->n_shards; i++)
+        if (file_map_holds(&cp->shards[i].map, data, 0))
+            return &cp->shards[i].map;
+    return NULL;
+}
+
 bool checkpoint_has(const struct checkpoint *cp, const char *name)
 {
     return checkpoint_find(cp, name) != NULL;
@@ -210,7 +222,7 @@ static int dense_source(const struct safetensors_tensor *t, int32_t rows, int32_
     fold_shape(t, &have_rows, &have_cols);
     if (have_rows != rows || have_cols != cols)
         return wrong_shape(t, rows, cols, err);
-    *out = (struct weight_source){.rows = rows, .cols = cols, .data = t->data, .mapped = true};
+    *out = (struct weight_source){.rows = rows, .cols = cols, .data = t->data};
     return float_type(t, &out->type, err);
 }
 
@@ -255,7 +267,6 @@ static int affine_source(const struct safetensors_tensor *weight,
         .data = weight->data,
         .scales = scales->data,
         .biases = biases->data,
-        .mapped = true,
     };
     int64_t bias_rows, bias_groups;
     fold_shape(biases, &bias_rows, &bias_groups);
@@ -286,12 +297,13 @@ int checkpoint_matrix(const struct checkpoint *cp, const char *name, int32_t row
         return -1;
     if (!weight)
         return err_set(err, VLMD_NOT_FOUND, name, "the checkpoint has no tensor %s.weight", name);
-    if (!scales)
-        return dense_source(weight, rows, cols, out, err);
-    if (!biases)
+    if (scales && !biases)
         return err_set(err, VLMD_UNSUPPORTED, name,
                        "%s is quantized without biases; only MLX's affine mode is supported", name);
-    return affine_source(weight, scales, biases, rows, cols, out, err);
+    int status = scales ? affine_source(weight, scales, biases, rows, cols, out, err)
+                        : dense_source(weight, rows, cols, out, err);
+    out->file = file_of(cp, weight->data);
+    return status;
 }
 
 int checkpoint_vector(const struct checkpoint *cp, const char *name, int32_t n,
@@ -300,5 +312,7 @@ int checkpoint_vector(const struct checkpoint *cp, const char *name, int32_t n,
     const struct safetensors_tensor *t = checkpoint_find(cp, name);
     if (!t)
         return err_set(err, VLMD_NOT_FOUND, name, "the checkpoint has no tensor %s", name);
-    return dense_source(t, 1, n, out, err);
+    int status = dense_source(t, 1, n, out, err);
+    out->file = file_of(cp, t->data);
+    return status;
 }

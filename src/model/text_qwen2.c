@@ -104,7 +104,7 @@ static int load(struct text_qwen2 *text, const struct checkpoint *cp, const char
         ws.prefix = head_prefix;
         weights_matrix(&ws, &text->lm_head, c->vocab_size, c->hidden_size, "lm_head");
     }
-    return ws.failed ? -1 : 0;
+    return weights_end(&ws);
 }
 
 size_t text_qwen2_bytes(const struct text_config *config, int32_t batch_tokens)

@@ -211,7 +211,7 @@ static int load(struct vit_qwen2_5 *vit, const struct checkpoint *cp, const char
     weights_vector(&ws, &vit->bias_0, merged, "merger.mlp.0.bias");
     weights_matrix(&ws, &vit->mlp_2, c->out_hidden_size, merged, "merger.mlp.2");
     weights_vector(&ws, &vit->bias_2, c->out_hidden_size, "merger.mlp.2.bias");
-    return ws.failed ? -1 : 0;
+    return weights_end(&ws);
 }
 
 struct vit_qwen2_5 *vit_qwen2_5_open(const struct vision_config *config,

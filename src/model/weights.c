@@ -106,6 +106,13 @@ void weights_optional_vector(struct weights *ws, struct weight *w, int32_t n, co
     va_end(args);
 }
 
+int weights_end(struct weights *ws)
+{
+    if (!ws->failed && ws->be->ops->weights_end(ws->be, ws->err) < 0)
+        ws->failed = true;
+    return ws->failed ? -1 : 0;
+}
+
 void weights_free(struct backend *be, struct weight *w)
 {
     if (w->source.data)

@@ -32,6 +32,9 @@ void weights_vector(struct weights *ws, struct weight *w, int32_t n, const char 
 void weights_optional_vector(struct weights *ws, struct weight *w, int32_t n, const char *name, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* Ends the list: 0, or -1 when any of it failed. */
+int weights_end(struct weights *ws);
+
 /* Gives a loaded weight back; an empty one is fine. */
 void weights_free(struct backend *be, struct weight *w);
 

@@ -20,9 +20,13 @@ struct ops {
     void (*upload)(struct backend *be, void *to, const void *from_host, size_t bytes);
     void (*download)(struct backend *be, void *to_host, const void *from, size_t bytes);
 
-    /* Takes over a parameter. The mapping behind `source` stays valid until weight_free. */
+    /* Takes over a parameter, for ops to read after weights_end. The mapping behind `source` stays
+     * valid until weight_free. */
     int (*weight_load)(struct backend *be, struct weight *w, const struct weight_source *source,
                        struct vlmd_error *err);
+    /* Ends any number of weight_load: what they left to be read and copied is done here, together.
+     * VLMD_IO when a file cannot be read; then the weights can only be freed. */
+    int (*weights_end)(struct backend *be, struct vlmd_error *err);
     void (*weight_free)(struct backend *be, struct weight *w);
 
     /* y[n, cols] = rows `ids` of table. ids are host memory, within the table. */

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct file_map;
+
 /* Activations: rows x cols float32, row-major. `stride` (elements from row to row) lets a tensor be
  * a view of some columns of a wider one, e.g. q inside a fused qkv. */
 struct tensor {
@@ -53,7 +55,9 @@ struct weight_source {
     int32_t bits, group;
     const void *data;
     const void *scales, *biases;
-    bool mapped; /* these are pages of files, read-only: who has copied them may give them back */
+    /* The mapped file that holds data, read-only, whose pages may be given back by who has copied
+     * them, as those of scales and biases, which may lie in another; NULL: memory of the caller. */
+    const struct file_map *file;
     bool lookup; /* only embed reads it */
     /* The model multiplies it with whole pictures only, never with a row or a batch of strangers'
      * rows: a backend may choose arithmetic that pays with many rows. */

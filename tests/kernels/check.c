@@ -181,7 +181,7 @@ struct test_weight affine_weight(struct check *c, int32_t rows, int32_t cols, in
 static void load_into(struct backend *be, struct weight *w, const struct weight_source *source)
 {
     struct vlmd_error err;
-    if (be->ops->weight_load(be, w, source, &err) == 0)
+    if (be->ops->weight_load(be, w, source, &err) == 0 && be->ops->weights_end(be, &err) == 0)
         return;
     fprintf(stderr, "kernels: weight_load: %s: %s\n", err.field, err.text);
     exit(2);

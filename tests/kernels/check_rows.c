@@ -151,7 +151,9 @@ static void check_known_values(struct check *c, struct backend *be)
     static const float ones[] = {1, 2};
     struct weight_source source = {.type = WEIGHT_F32, .rows = 1, .cols = 2, .data = ones};
     struct weight w;
-    verdict(c, be->ops->weight_load(be, &w, &source, NULL) == 0, "weight_load of a vector");
+    verdict(c,
+            be->ops->weight_load(be, &w, &source, NULL) == 0 && be->ops->weights_end(be, NULL) == 0,
+            "weight_load of a vector");
     x.data[0] = 3, x.data[1] = 4;
     be->ops->rms_norm(be, x, x, &w, 0);
     verdict(c, near(x.data[0], 3 / sqrt(12.5)) && near(x.data[1], 8 / sqrt(12.5)),

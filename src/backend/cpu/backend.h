@@ -22,6 +22,8 @@ struct cpu_backend {
      * loaded. */
     float *prepared;
     size_t prepared_bytes;
+    struct load_job *jobs; /* what weights_end has to do */
+    size_t n_jobs, jobs_room;
 };
 
 static inline struct cpu_backend *cpu_backend_of(struct backend *be)
@@ -39,9 +41,18 @@ int cpu_weight_load(struct backend *be, struct weight *w, const struct weight_so
                     struct vlmd_error *err);
 void cpu_weight_free(struct backend *be, struct weight *w);
 
-/* w in blocks (integer.h), in memory that the caller frees; NULL with *err. Pages of files that it
- * has read are given back. */
-void *cpu_repack(struct cpu_backend *cpu, const struct weight_source *w, struct vlmd_error *err);
+int cpu_weights_end(struct backend *be, struct vlmd_error *err);
+
+/* Leaves it to weights_end to copy w to `to`: to repack_room(w), or, a vector, to floats. */
+int load_later(struct cpu_backend *cpu, const struct weight_source *w, void *to,
+               struct vlmd_error *err);
+/* `to` is about to be freed. */
+void load_forget(struct cpu_backend *cpu, const void *to);
+
+/* Room for w in blocks (integer.h), which the caller frees; NULL with *err. */
+void *repack_room(const struct weight_source *w, struct vlmd_error *err);
+/* Some rows of a weight, whole blocks but for its last, in blocks. */
+void repack_rows(void *blocks, const struct weight_source *w);
 /* y = row `row` of repacked w, the same floats as embed_row of w. */
 void repacked_row(float *y, const struct weight_source *w, const void *blocks, int32_t row);
 

@@ -20,6 +20,7 @@ static void cpu_close(struct backend *be)
     free(cpu->scratch);
     free(cpu->partials);
     free(cpu->prepared);
+    free(cpu->jobs);
     free(cpu);
 }
 
@@ -58,6 +59,7 @@ static const struct ops cpu_ops = {
     .upload = cpu_copy,
     .download = cpu_copy,
     .weight_load = cpu_weight_load,
+    .weights_end = cpu_weights_end,
     .weight_free = cpu_weight_free,
     .embed = cpu_embed,
     .linear = cpu_linear,

@@ -1,9 +1,7 @@
-/* Weights in the order in which integer layers read them (integer.h), made at load by all threads.
- */
+/* Weights in the order in which integer layers read them (integer.h). */
 #include <stdlib.h>
 #ifdef __linux__
 #include <sys/mman.h>
-#include <unistd.h>
 #endif
 
 #include "backend/cpu/backend.h"
@@ -11,13 +9,7 @@
 #include "base/checked.h"
 
 enum {
-    REPACK_BLOCKS = 8, /* in a chunk */
-    HUGE_PAGE = 2 << 20,
-};
-
-struct repack_loop {
-    const struct weight_source *w;
-    unsigned char *to;
+    HUGE_PAGE = 2 << 20
 };
 
 /* Values of group g for n_rows rows; those beyond are zeros. */
@@ -125,28 +117,11 @@ static void repack_block(const struct weight_source *w, unsigned char *to, int32
     }
 }
 
-static void repack_chunk(void *context, int32_t chunk, int32_t thread)
+void repack_rows(void *blocks, const struct weight_source *w)
 {
-    (void)thread;
-    const struct repack_loop *loop = context;
-    int32_t end = (chunk + 1) * REPACK_BLOCKS, blocks = integer_blocks(loop->w);
-    for (int32_t b = chunk * REPACK_BLOCKS; b < end && b < blocks; b++)
-        repack_block(loop->w, loop->to + (size_t)b * integer_block_bytes(loop->w), b);
-}
-
-/* Whole pages of [from, from + bytes) leave this process; the file's cache keeps them. */
-static void give_back(const void *from, size_t bytes)
-{
-#ifdef __linux__
-    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    uintptr_t start = ((uintptr_t)from + page - 1) / page * page;
-    uintptr_t end = ((uintptr_t)from + bytes) / page * page;
-    if (end > start)
-        madvise((void *)start, end - start, MADV_DONTNEED);
-#else
-    (void)from;
-    (void)bytes;
-#endif
+    int32_t n = integer_blocks(w);
+    for (int32_t b = 0; b < n; b++)
+        repack_block(w, (unsigned char *)blocks + (size_t)b * integer_block_bytes(w), b);
 }
 
 static void use_huge_pages(void *memory, size_t bytes)
@@ -160,7 +135,7 @@ static void use_huge_pages(void *memory, size_t bytes)
 #endif
 }
 
-void *cpu_repack(struct cpu_backend *cpu, const struct weight_source *w, struct vlmd_error *err)
+void *repack_room(const struct weight_source *w, struct vlmd_error *err)
 {
     size_t bytes;
     if (!checked_mul3((size_t)integer_blocks(w), integer_block_bytes(w), 1, &bytes)) {
@@ -168,22 +143,13 @@ void *cpu_repack(struct cpu_backend *cpu, const struct weight_source *w, struct 
         return NULL;
     }
     size_t alignment = bytes >= HUGE_PAGE ? HUGE_PAGE : INTEGER_LINE;
-    unsigned char *to = aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
-    if (!to) {
+    void *room = aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+    if (!room) {
         err_no_memory(err, bytes);
         return NULL;
     }
-    use_huge_pages(to, bytes);
-    struct repack_loop loop = {w, to};
-    int32_t blocks = integer_blocks(w);
-    threads_run(cpu->threads, repack_chunk, &loop, (blocks + REPACK_BLOCKS - 1) / REPACK_BLOCKS);
-    if (w->mapped) {
-        size_t scales = (size_t)w->rows * (size_t)(w->cols / w->group) * dense_size(w->scale_type);
-        give_back(w->data, (size_t)w->rows * affine_row_bytes(w));
-        give_back(w->scales, scales);
-        give_back(w->biases, scales);
-    }
-    return to;
+    use_huge_pages(room, bytes);
+    return room;
 }
 
 /* Integer c of 32 columns, of the row whose 32 bits of the first line are at `lines`. */

@@ -1,4 +1,5 @@
-/* Taking over parameters: vectors become float32, matrices are read in place or repacked. */
+/* Taking over parameters: vectors become float32, matrices are read in place or repacked, both by
+ * weights_end (load.c). */
 #include <stdlib.h>
 
 #include "backend/cpu/backend.h"
@@ -62,6 +63,15 @@ static int reserve_prepared(struct cpu_backend *cpu, int32_t cols, struct vlmd_e
     return 0;
 }
 
+static void *vector_room(int32_t n, struct vlmd_error *err)
+{
+    size_t bytes = (size_t)n * sizeof(float);
+    void *room = malloc(bytes);
+    if (!room)
+        err_no_memory(err, bytes);
+    return room;
+}
+
 int cpu_weight_load(struct backend *be, struct weight *w, const struct weight_source *source,
                     struct vlmd_error *err)
 {
@@ -69,28 +79,24 @@ int cpu_weight_load(struct backend *be, struct weight *w, const struct weight_so
     if (check(source, err) != 0 || reserve_prepared(cpu_backend_of(be), source->cols, err) != 0)
         return -1;
     struct cpu_backend *cpu = cpu_backend_of(be);
-    struct weight loaded = {.source = *source};
-    if (cpu->integer && cpu->kernels.reads_blocks && integer_repacks(source)) {
-        loaded.prepared = cpu_repack(cpu, source, err);
-        if (!loaded.prepared)
+    bool in_blocks = cpu->integer && cpu->kernels.reads_blocks && integer_repacks(source);
+    bool vector = source->rows == 1 && source->type != WEIGHT_AFFINE;
+    void *room = NULL;
+    if (in_blocks || vector) {
+        room = in_blocks ? repack_room(source, err) : vector_room(source->cols, err);
+        if (!room || load_later(cpu, source, room, err) != 0) {
+            free(room);
             return -1;
+        }
     }
-    if (source->rows == 1 && source->type != WEIGHT_AFFINE) {
-        size_t bytes = (size_t)source->cols * sizeof(float);
-        float *values = malloc(bytes);
-        if (!values)
-            return err_no_memory(err, bytes);
-        for (int32_t i = 0; i < source->cols; i++)
-            values[i] = dense_at(source->data, source->type, (size_t)i);
-        loaded.prepared = values;
-    }
-    *w = loaded;
+    *w = (struct weight){*source, room};
     return 0;
 }
 
 void cpu_weight_free(struct backend *be, struct weight *w)
 {
-    (void)be;
+    if (w->prepared)
+        load_forget(cpu_backend_of(be), w->prepared);
     free(w->prepared);
     *w = (struct weight){0};
 }

@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "backend/cpu/cpu.h"
+#include "base/file.h"
 
 enum {
     ROWS = 4096,
@@ -27,17 +27,22 @@ static const size_t packed = (size_t)ROWS * COLS / 8 * BITS;
 static const size_t scales = (size_t)ROWS * COLS / GROUP * 2;
 
 /* Packed integers, scales and biases, as a file that is mapped; numbers that are no NaN. */
-static const unsigned char *map_file(FILE *file)
+static struct file_map map_file(void)
 {
+    struct file_map map;
+    struct vlmd_error err;
+    char path[] = "/tmp/vlmd-test-repack-XXXXXX";
+    FILE *file = fdopen(mkstemp(path), "wb");
+    assert_non_null(file);
     for (size_t i = 0; i < packed + 2 * scales; i++)
         assert_true(fputc((int)(i * 2654435761u >> 24 & 0x3f), file) != EOF);
-    assert_int_equal(fflush(file), 0);
-    void *map = mmap(NULL, packed + 2 * scales, PROT_READ, MAP_PRIVATE, fileno(file), 0);
-    assert_true(map != MAP_FAILED);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(file_map_open(&map, path, &err), 0);
+    unlink(path);
     return map;
 }
 
-static struct weight_source source_of(const unsigned char *map)
+static struct weight_source source_of(const struct file_map *map)
 {
     return (struct weight_source){
         .type = WEIGHT_AFFINE,
@@ -46,10 +51,10 @@ static struct weight_source source_of(const unsigned char *map)
         .cols = COLS,
         .bits = BITS,
         .group = GROUP,
-        .data = map,
-        .scales = map + packed,
-        .biases = map + packed + scales,
-        .mapped = true,
+        .data = map->data,
+        .scales = map->data + packed,
+        .biases = map->data + packed + scales,
+        .file = map,
     };
 }
 
@@ -74,23 +79,28 @@ static struct backend *open_backend(const char *activations)
     return be;
 }
 
+static void load(struct backend *be, struct weight *w, const struct weight_source *source)
+{
+    struct vlmd_error err;
+    assert_int_equal(be->ops->weight_load(be, w, source, &err), 0);
+    assert_int_equal(be->ops->weights_end(be, &err), 0);
+}
+
 static void memory_holds_a_weight_once(void **state)
 {
     (void)state;
-    FILE *file = tmpfile();
-    assert_non_null(file);
-    struct weight_source source = source_of(map_file(file));
+    struct file_map map = map_file();
+    struct weight_source source = source_of(&map);
     struct backend *be = open_backend("int16"), *plain = open_backend("float32");
     struct weight w, in_file;
-    struct vlmd_error err;
     size_t before = resident("VmRSS:");
-    assert_int_equal(be->ops->weight_load(be, &w, &source, &err), 0);
+    load(be, &w, &source);
     size_t after = resident("VmRSS:"), bytes = packed + 2 * scales;
     /* Linux, a processor whose kernels want it, and no sanitizer's memory beside */
     if (before > 0 && w.prepared && !sanitized)
         assert_in_range(after - before, bytes, bytes + bytes / 20 + (1 << 20));
 
-    assert_int_equal(plain->ops->weight_load(plain, &in_file, &source, &err), 0);
+    load(plain, &in_file, &source);
     static float want[COLS], got[COLS];
     for (int32_t row = 0; row < ROWS; row += 333) {
         struct tensor a = {want, 1, COLS, COLS}, b = {got, 1, COLS, COLS};
@@ -102,26 +112,22 @@ static void memory_holds_a_weight_once(void **state)
     plain->ops->weight_free(plain, &in_file);
     be->ops->close(be);
     plain->ops->close(plain);
-    munmap((void *)(uintptr_t)source.data, packed + 2 * scales);
-    fclose(file);
+    file_map_close(&map);
 }
 
 static void what_is_looked_up_stays_in_the_file(void **state)
 {
     (void)state;
-    FILE *file = tmpfile();
-    assert_non_null(file);
-    struct weight_source source = source_of(map_file(file));
+    struct file_map map = map_file();
+    struct weight_source source = source_of(&map);
     source.lookup = true;
     struct backend *be = open_backend("int16");
     struct weight w;
-    struct vlmd_error err;
-    assert_int_equal(be->ops->weight_load(be, &w, &source, &err), 0);
+    load(be, &w, &source);
     assert_null(w.prepared);
     be->ops->weight_free(be, &w);
     be->ops->close(be);
-    munmap((void *)(uintptr_t)source.data, packed + 2 * scales);
-    fclose(file);
+    file_map_close(&map);
 }
 
 int main(void)
