@@ -335,6 +335,8 @@ static void run(struct load_loop *loop, struct cpu_backend *cpu, int32_t chunks)
 int cpu_weights_end(struct backend *be, struct vlmd_error *err)
 {
     struct cpu_backend *cpu = cpu_backend_of(be);
+    if (cpu->n_jobs == 0)
+        return 0;
     struct load_loop loop = {.jobs = cpu->jobs, .n_jobs = cpu->n_jobs};
     pthread_mutex_init(&loop.mutex, NULL);
     run(&loop, cpu, arrange(cpu->jobs, cpu->n_jobs));
