@@ -25,8 +25,10 @@ enum {
     ROOMS_LEAST = 4 << 20, /* alloc has huge pages for it, which a disk fills twice as fast */
     MORE_READERS = 2,      /* threads beside those that compute */
     MOST_READERS = 16,     /* each has room */
-    /* A disk is slow if none of its first eight looks shows more MB/s than SATA's 550. */
-    SLOW_DISK = 600,
+    /* MB/s. A disk is slow if none of its first looks is faster than SATA's 550, or all of them
+     * together are not: what is throttled is fast in bursts. */
+    FAST_LOOK = 600,
+    FAST_LOOKS = 400,
     LOOK_BYTES = 16 << 20,
     LOOKS = 8,
 };
@@ -38,12 +40,13 @@ struct load_job {
     int32_t first_chunk; /* among those of all jobs */
 };
 
-/* How fast the disk is, by the time in which anyone reads. */
+/* How fast the disk is, by the time in which anyone reads, ns. */
 struct meter {
-    int readers;
-    int looks;            /* -1: it was found fast */
-    uint64_t since, busy; /* ns; busy and bytes: of this look */
-    uint64_t bytes;
+    int readers, looks;
+    bool fast; /* one look was */
+    uint64_t since;
+    uint64_t bytes, busy; /* of this look */
+    uint64_t all_bytes, all_busy;
 };
 
 struct load_loop {
@@ -96,9 +99,18 @@ static void begin_reading(struct load_loop *loop)
     pthread_mutex_unlock(&loop->mutex);
 }
 
+/* Whether the disk has turned out to be slow. */
+static bool look(struct meter *m)
+{
+    m->fast = m->fast || m->bytes * 1000 >= m->busy * FAST_LOOK;
+    m->all_bytes += m->bytes;
+    m->all_busy += m->busy;
+    m->bytes = m->busy = 0;
+    return ++m->looks == LOOKS && !(m->fast && m->all_bytes * 1000 >= m->all_busy * FAST_LOOKS);
+}
+
 static void end_reading(struct load_loop *loop, size_t bytes)
 {
-    bool slow = false;
     pthread_mutex_lock(&loop->mutex);
     struct meter *m = &loop->meter;
     uint64_t now = now_ns();
@@ -106,12 +118,7 @@ static void end_reading(struct load_loop *loop, size_t bytes)
     m->since = now;
     m->readers--;
     m->bytes += bytes;
-    if (m->looks >= 0 && m->bytes >= LOOK_BYTES) {
-        bool fast = m->bytes * 1000 >= m->busy * SLOW_DISK;
-        m->looks = fast ? -1 : m->looks + 1;
-        slow = m->looks == LOOKS;
-        m->bytes = m->busy = 0;
-    }
+    bool slow = m->looks < LOOKS && m->bytes >= LOOK_BYTES && look(m);
     pthread_mutex_unlock(&loop->mutex);
     if (slow)
         use_cache(loop);
