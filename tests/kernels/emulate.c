@@ -1,6 +1,8 @@
 #include "kernels/emulate.h"
 
 #if defined(__x86_64__) && defined(__linux__)
+#include <float.h>
+#include <math.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -191,6 +193,7 @@ enum {
     TILE_BYTES = 64, /* of a row */
     TILE_CONFIGURE = 0x49,
     TILE_MOVE = 0x4b,
+    TILE_MULTIPLY_BF16 = 0x5c,
     TILE_MULTIPLY = 0x5e
 };
 
@@ -241,6 +244,45 @@ static void multiply_tiles(int to, int a, int b, bool a_signed, bool b_signed)
         }
 }
 
+/* What is denormal counts as zero. */
+static float flushed(float v)
+{
+    return fabsf(v) < FLT_MIN ? copysignf(0.0f, v) : v;
+}
+
+static float float_of_bf16(const uint8_t *at)
+{
+    uint16_t half;
+    float v;
+    memcpy(&half, at, sizeof half);
+    uint32_t bits = (uint32_t)half << 16;
+    memcpy(&v, &bits, sizeof v);
+    return flushed(v);
+}
+
+/* to += a b: two bf16 numbers of a row of a with two of a row of b; those at even places have sums
+ * of their own, which begin with zero, and so have the others (the same manual, 2, TDPBF16PS). */
+static void multiply_bf16_tiles(int to, int a, int b)
+{
+    int n_columns = tiles.bytes[to] / 4;
+    for (int m = 0; m < tiles.rows[to]; m++) {
+        float sums[2][TILE_BYTES / 4] = {{0}};
+        for (int k = 0; k < tiles.bytes[a] / 2; k++) {
+            float factor = float_of_bf16(&tiles.data[a][m][2 * k]);
+            const uint8_t *row = tiles.data[b][k / 2] + k % 2 * 2;
+            for (int n = 0; n < n_columns; n++)
+                sums[k % 2][n] = flushed(fmaf(factor, float_of_bf16(row + 4 * n), sums[k % 2][n]));
+        }
+        for (int n = 0; n < n_columns; n++) {
+            float sum;
+            uint8_t *at = &tiles.data[to][m][4 * n];
+            memcpy(&sum, at, sizeof sum);
+            sum = flushed(flushed(sum) + flushed(sums[0][n] + sums[1][n]));
+            memcpy(at, &sum, sizeof sum);
+        }
+    }
+}
+
 static bool do_tiles(const struct instruction *it)
 {
     unsigned char *memory = (unsigned char *)(uintptr_t)it->at;
@@ -260,6 +302,8 @@ static bool do_tiles(const struct instruction *it)
         multiply_tiles(it->reg, it->rm, it->other,
                        it->prefix == PREFIX_F2 || it->prefix == PREFIX_F3,
                        it->prefix == PREFIX_F2 || it->prefix == PREFIX_66);
+    else if (it->opcode == TILE_MULTIPLY_BF16 && it->prefix == PREFIX_F3 && !it->in_memory)
+        multiply_bf16_tiles(it->reg, it->rm, it->other);
     else
         return false;
     return true;
