@@ -260,7 +260,7 @@ static double squares_of(struct tensor t)
     return sum;
 }
 
-double size_of_product(struct check *c, const struct test_weight *w, struct tensor x)
+double size_of_weight(struct check *c, const struct test_weight *w)
 {
     struct tensor row = guarded_tensor(1, w->source.cols, w->source.cols);
     double sum = 0;
@@ -269,7 +269,12 @@ double size_of_product(struct check *c, const struct test_weight *w, struct tens
         sum += squares_of(row);
     }
     guarded_free(row);
-    return sqrt(sum * squares_of(x) / w->source.cols);
+    return sqrt(sum / w->source.cols);
+}
+
+double size_of(struct tensor t)
+{
+    return sqrt(squares_of(t));
 }
 
 void compare(struct check *c, struct tensor want, struct tensor got, double floor, double bound,

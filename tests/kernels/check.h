@@ -58,8 +58,10 @@ void verdict(struct check *c, bool ok, const char *format, ...)
 void compare(struct check *c, struct tensor want, struct tensor got, double floor, double bound,
              const char *format, ...) __attribute__((format(printf, 6, 7)));
 
-/* The floor for x w^T: its size if all products were independent. */
-double size_of_product(struct check *c, const struct test_weight *w, struct tensor x);
+/* sqrt of the sum of squares. */
+double size_of(struct tensor t);
+/* What it makes of the size of x, if all products of x w^T are independent: a floor for that. */
+double size_of_weight(struct check *c, const struct test_weight *w);
 
 /* ---- timing */
 /* Runs once and then for at least a tenth of a second; returns the best time of a run in seconds of
@@ -71,7 +73,8 @@ void report_speed(struct check *c, const char *what, double tested, double oracl
 
 void check_mlx(struct check *c);
 void check_linear(struct check *c);
-void check_integers(struct check *c); /* linear with integer activations */
+void check_integers(struct check *c);  /* linear with integer activations */
+void check_many_rows(struct check *c); /* of dense weights that always meet many rows */
 void check_embed(struct check *c);
 void check_rows(struct check *c);
 void check_attention(struct check *c);

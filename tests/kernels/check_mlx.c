@@ -59,7 +59,7 @@ static void check_case(struct check *c, struct test_weight *w, struct tensor val
     c->tested->ops->linear(c->tested, got_y, x, &w->in_tested, NULL);
     compare(c, values, got_values, 0, 1e-7, "MLX dequantize, %d bits, group %d, %s", s->bits,
             s->group, weight_type_name(s->scale_type));
-    compare(c, y, got_y, size_of_product(c, w, x), 2e-6,
+    compare(c, y, got_y, size_of_weight(c, w) * size_of(x), 2e-6,
             "MLX quantized_matmul, %d bits, group %d, %s", s->bits, s->group,
             weight_type_name(s->scale_type));
     free(ids);

@@ -84,7 +84,8 @@ static bool check_set(struct check *c, const char *isa, struct backend *exact,
     bool is_c = strcmp(isa, "c") == 0;
     c->oracle = is_c ? exact : integer;
     c->linear_bound = is_c ? 5e-4 : 0;
-    return check_isa(c, isa, "int16", check_integers) && found;
+    found = check_isa(c, isa, "int16", check_integers) && found;
+    return check_isa(c, isa, "int16", check_many_rows) && found;
 }
 
 /* Whether the list, with commas between, has the name; no list has all. */
