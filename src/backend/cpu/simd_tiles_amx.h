@@ -6,16 +6,14 @@
  */
 #pragma once
 
-#include <immintrin.h>
-
+#include "backend/cpu/simd_amx.h"
 #include "backend/cpu/simd_lines.h"
 #include "backend/cpu/simd_tiles_panel.h"
 #include "backend/cpu/simd_tiles_x.h"
 #include "backend/cpu/tiles.h"
 
 enum {
-    AMX_TOKENS = 16, /* a tile has at most 16 rows, of 64 bytes */
-    AMX_PANELS = 4,  /* that meet a tile of x while it is in the first-level cache */
+    AMX_PANELS = 4, /* that meet a tile of x while it is in the first-level cache */
     AMX_QUADS = INTEGER_UNIT / 4,
     AMX_SUMS = 4, /* tiles of sums that are made together */
     /* Sums are added while the next ones are made: what tiles store is not forwarded to loads,
@@ -64,22 +62,6 @@ struct amx_part {
     int32_t n_panels, width;
     int32_t scale, bias; /* numbers of the panels' scales and biases; bias -1: no group ends */
 };
-
-/* ---- shapes of tiles */
-
-/* TILECFG of palette 1. */
-struct amx_shapes {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t bytes[16]; /* of a row */
-    uint8_t rows[16];
-};
-
-/* gcc does not know what memory instructions for tiles read: what was written before is to be
- * there. */
-SIMD_INLINE void amx_see_memory(void)
-{
-    __asm__ volatile("" ::: "memory");
-}
 
 static void amx_begin(int32_t width, int32_t part)
 {

@@ -6,11 +6,6 @@
 #include "backend/cpu/simd_lines.h"
 #include "backend/cpu/simd_tiles_dense.h"
 
-static int32_t tiles_min(int32_t a, int32_t b)
-{
-    return a < b ? a : b;
-}
-
 /* One of n_parts equal parts of the dense weights that the next run will read. */
 static void tiles_prefetch(const struct weight_source *w, int32_t row, int32_t n_rows,
                            int32_t first, int32_t part, int32_t n_parts)

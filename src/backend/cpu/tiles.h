@@ -37,6 +37,11 @@ enum {
 #define TILES_LEAST    0x1p-90f
 #define TILES_MOST     0x1p+120f
 
+static inline int32_t tiles_min(int32_t a, int32_t b)
+{
+    return a < b ? a : b;
+}
+
 /* Of one linear_job. The more tokens, the less often weights are made integers, and the more room
  * x takes. A multiple of every width of tiles. */
 static inline int32_t tiles_tokens(int32_t cols)
