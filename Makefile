@@ -100,6 +100,7 @@ ISA_avxvnni := $(if $(ISA_avx2),$(ISA_avx2) $(call if_it_compiles,-mavxvnni))
 ISA_dotprod := $(if $(filter aarch64 arm64,$(MACHINE)),$(call if_it_compiles,-march=armv8.2-a+dotprod))
 ISA_i8mm := $(if $(filter aarch64 arm64,$(MACHINE)),$(call if_it_compiles,-march=armv8.2-a+i8mm))
 ISA_amx := $(if $(ISA_avx512),$(ISA_avx512) $(call if_it_compiles,-mamx-tile -mamx-int8))
+ISA_amxbf16 := $(if $(ISA_amx),$(ISA_amx) $(call if_it_compiles,-mamx-bf16))
 isa_flags = $(ISA_$(firstword $(subst _, ,$(notdir $1))))
 
 # Short lines instead of whole commands; make V=1 shows those.

@@ -39,7 +39,7 @@ static const struct option {
     {"--cpus", TYPE_TEXT, AT(cpus), 0, 0, "LIST", "processors to compute on, as 0-3,8 (all)"},
     {"--kv-tokens", TYPE_INT, AT(kv_tokens), 0, INT32_MAX, "N", "0: the engine's default (0)"},
     {"--isa", TYPE_TEXT, AT(isa), 0, 0, "NAME",
-     "kernels: auto, c, avx2, avxvnni, avx512, amx, neon, dotprod, i8mm (auto)"},
+     "kernels: auto, c, avx2, avxvnni, avx512, amx, amxbf16, neon, dotprod, i8mm (auto)"},
     {"--activations", TYPE_TEXT, AT(activations), 0, 0, "NAME",
      "what 2 to 8 bits and vision towers multiply with: auto, int16, float32 (auto: int16)"},
     {"--json", TYPE_FLAG, AT(json), 0, 0, NULL,

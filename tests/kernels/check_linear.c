@@ -47,7 +47,7 @@ static void check_rows_alone(struct check *c, const struct test_weight *w,
 }
 
 /* An x, or a product, below this may count as nothing: integer activations take an x below 1e-30
- * for zero, AMX what is denormal. */
+ * for zero, "amxbf16" what is denormal. */
 #define ALMOST_NOTHING 1e-24
 
 /* Units of nothing, of almost nothing, and with single elements far beyond the others: what matters
@@ -268,8 +268,10 @@ static void check_many_rows_linear(struct check *c)
         disturb_weights(c, &odd.source);
         check_weight(c, odd, true);
     }
-    /* More tokens than are taken at a time, of few columns and of many; more columns, and rows. */
-    static const int32_t many[][3] = {{5, 70, 1000}, {5, 6000, 700}, {40, 4200, 50}, {700, 40, 50}};
+    /* More tokens than are taken at a time, of few columns and of many; more columns, and rows; and
+     * more weights than threads have room for at a time. */
+    static const int32_t many[][3] = {
+        {5, 70, 1000}, {5, 6000, 700}, {40, 4200, 50}, {700, 40, 50}, {1500, 2500, 17}};
     for (size_t i = 0; i < sizeof many / sizeof *many; i++) {
         struct test_weight w = many_rows_weight(c, many[i][0], many[i][1]);
         load_weight(c, &w);

@@ -11,15 +11,18 @@
 
 bool __real_cpuid_has_avxvnni(void);
 bool __real_cpuid_has_amx(void);
+bool __real_cpuid_has_amx_bf16(void);
 bool __wrap_cpuid_has_avxvnni(void); /* the linker gives these to all who ask for the others */
 bool __wrap_cpuid_has_amx(void);
+bool __wrap_cpuid_has_amx_bf16(void);
 
 static bool emulated;
 
 bool emulate_does(const char *isa)
 {
+    bool is_amx = strcmp(isa, "amx") == 0 || strcmp(isa, "amxbf16") == 0;
     return emulated && ((strcmp(isa, "avxvnni") == 0 && !__real_cpuid_has_avxvnni()) ||
-                        (strcmp(isa, "amx") == 0 && !__real_cpuid_has_amx()));
+                        (is_amx && !__real_cpuid_has_amx()));
 }
 
 bool __wrap_cpuid_has_avxvnni(void)
@@ -30,6 +33,12 @@ bool __wrap_cpuid_has_avxvnni(void)
 bool __wrap_cpuid_has_amx(void)
 {
     return __real_cpuid_has_amx() || emulated; /* it also asks the system for registers */
+}
+
+/* Tiles that the processor has are not to be read from here. */
+bool __wrap_cpuid_has_amx_bf16(void)
+{
+    return __real_cpuid_has_amx_bf16() || (emulated && !__real_cpuid_has_amx());
 }
 
 /* ---- an instruction (Intel 64 Architectures Software Developer's Manual 2, 2.3 and 3.1.1) */

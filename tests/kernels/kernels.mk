@@ -3,9 +3,9 @@
 
 KERNELS_SOURCES := $(sort $(wildcard tests/kernels/*.c))
 
-# Whether there is AVX-VNNI or AMX is asked of tests/kernels/emulate.c, by GNU ld's means.
+# Whether there is AVX-VNNI or AMX, and its bf16, is asked of tests/kernels/emulate.c, by GNU ld's means.
 ifeq ($(MACHINE)-$(SYSTEM),x86_64-Linux)
-KERNELS_LDFLAGS := -Wl,--wrap=cpuid_has_avxvnni,--wrap=cpuid_has_amx
+KERNELS_LDFLAGS := -Wl,--wrap=cpuid_has_avxvnni,--wrap=cpuid_has_amx,--wrap=cpuid_has_amx_bf16
 endif
 
 $(B)/kernels: $(KERNELS_SOURCES) $(wildcard tests/kernels/*.h) $(call archives_of,backend/cpu)

@@ -3,7 +3,7 @@
  *
  *   kernels [--seed N] [--isa NAME[,NAME...]] [--fixtures FOLDER] [--bench]
  *
- * Names are c, avx2, avxvnni, avx512, amx, neon, dotprod and i8mm; all without --isa.
+ * Names are c, avx2, avxvnni, avx512, amx, amxbf16, neon, dotprod and i8mm; all without --isa.
  * The seed is printed; the same seed repeats a run. --bench times instead of checking. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,8 +73,13 @@ static bool check_isa(struct check *c, const char *isa, const char *activations,
     return true;
 }
 
+/* x as two numbers of bf16 is off by 2^-16 of each at most; six times that where a sum is of few
+ * products that cancel. With one number it would be 2^-7. */
+#define SPLIT_BOUND 1e-4
+
 /* Float32 against double sums; integers in plain C against that, to their own resolution; and
- * integers in other sets against plain C's to the last bit. */
+ * integers in other sets against plain C's to the last bit. "amxbf16" has no integers for dense
+ * weights, but sums of floats. */
 static bool check_set(struct check *c, const char *isa, struct backend *exact,
                       struct backend *integer)
 {
@@ -85,6 +90,10 @@ static bool check_set(struct check *c, const char *isa, struct backend *exact,
     c->oracle = is_c ? exact : integer;
     c->linear_bound = is_c ? 5e-4 : 0;
     found = check_isa(c, isa, "int16", check_integers) && found;
+    if (strcmp(isa, "amxbf16") == 0) {
+        c->oracle = exact;
+        c->linear_bound = SPLIT_BOUND;
+    }
     return check_isa(c, isa, "int16", check_many_rows) && found;
 }
 
@@ -111,7 +120,8 @@ int main(int argc, char **argv)
 {
     struct options o = {.seed = fresh_seed(), .fixtures = "tests/kernels"};
     if (!parse(argc, argv, &o)) {
-        fputs("usage: kernels [--seed N] [--isa c,avx2,avxvnni,avx512,amx,neon,dotprod,i8mm] "
+        fputs("usage: kernels [--seed N] "
+              "[--isa c,avx2,avxvnni,avx512,amx,amxbf16,neon,dotprod,i8mm] "
               "[--fixtures FOLDER] [--bench]\n",
               stderr);
         return 2;
@@ -124,8 +134,8 @@ int main(int argc, char **argv)
         return 2;
     }
     printf("seed %llu\n", (unsigned long long)o.seed);
-    static const char *const isas[] = {"c",   "avx2", "avxvnni", "avx512",
-                                       "amx", "neon", "dotprod", "i8mm"};
+    static const char *const isas[] = {"c",       "avx2", "avxvnni", "avx512", "amx",
+                                       "amxbf16", "neon", "dotprod", "i8mm"};
     if (!o.bench)
         emulate_begin();
     int found = 0;

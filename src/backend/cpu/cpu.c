@@ -94,6 +94,8 @@ static int choose_kernels(struct cpu_kernels *k, const char *isa, struct vlmd_er
         return 0;
     if (strcmp(isa, "amx") == 0 && kernels_amx(k))
         return 0;
+    if (strcmp(isa, "amxbf16") == 0 && kernels_amxbf16(k))
+        return 0;
     if (strcmp(isa, "neon") == 0 && kernels_neon(k))
         return 0;
     if (strcmp(isa, "dotprod") == 0 && kernels_dotprod(k))
@@ -102,8 +104,8 @@ static int choose_kernels(struct cpu_kernels *k, const char *isa, struct vlmd_er
         return 0;
     return err_set(
         err, VLMD_UNSUPPORTED, "isa",
-        "no \"%s\" kernels on this processor (there are auto, c, avx2, avxvnni, avx512, amx, neon, "
-        "dotprod, i8mm)",
+        "no \"%s\" kernels on this processor (there are auto, c, avx2, avxvnni, avx512, amx, "
+        "amxbf16, neon, dotprod, i8mm)",
         isa);
 }
 

@@ -59,6 +59,13 @@ bool cpuid_has_amx(void)
     return false;
 #endif
 }
+
+/* Bit 22, the same leaf; the registers are those. */
+bool cpuid_has_amx_bf16(void)
+{
+    unsigned eax, ebx, ecx, edx;
+    return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (edx >> 22 & 1) != 0;
+}
 #else
 bool cpuid_has_avx2(void)
 {
@@ -76,6 +83,11 @@ bool cpuid_has_avx512(void)
 }
 
 bool cpuid_has_amx(void)
+{
+    return false;
+}
+
+bool cpuid_has_amx_bf16(void)
 {
     return false;
 }

@@ -71,6 +71,11 @@ static inline size_t attention_partial_floats(int32_t n_queries, int32_t head_di
     return ((size_t)head_dim + 2) * (n_queries > 8 ? 16 : 8);
 }
 
+/* Of a layer's work, what a thread does at a time. */
+struct linear_share {
+    int32_t rows, tokens;
+};
+
 struct cpu_kernels {
     const char *name;
     /* Brings row `token` of job->x into the kernel's own order. */
@@ -86,7 +91,15 @@ struct cpu_kernels {
     int32_t tile_tokens;
     void (*tiles_prepare)(const struct linear_job *job, int32_t tile, int32_t run);
     void (*tiles_rows)(const struct linear_job *job, int32_t first, int32_t n, float *scratch);
-    /* The same for some_tokens at most (0: never), of 4 bits, in tiles of some_tile_tokens. */
+    /* For dense weights alone, where that is another way (NULL: it is not). One call may have some
+     * of a job's tokens, as dense_share says for so many threads; then x, y and prepared begin
+     * there. */
+    int32_t dense_tile_tokens;
+    void (*dense_prepare)(const struct linear_job *job, int32_t tile, int32_t run);
+    void (*dense_rows)(const struct linear_job *job, int32_t first, int32_t n, float *scratch);
+    struct linear_share (*dense_share)(const struct linear_job *job, int threads);
+    /* As tiles_prepare and tiles_rows for some_tokens at most (0: never), of 4 bits, in tiles of
+     * some_tile_tokens. */
     int32_t some_tokens, some_tile_tokens;
     void (*some_prepare)(const struct linear_job *job, int32_t tile, int32_t run);
     void (*some_rows)(const struct linear_job *job, int32_t first, int32_t n, float *scratch);
@@ -114,16 +127,18 @@ bool kernels_avx2(struct cpu_kernels *k);
 bool kernels_avxvnni(struct cpu_kernels *k); /* and what AVX2 has */
 bool kernels_avx512(struct cpu_kernels *k);  /* and what AVX2 has */
 bool kernels_amx(struct cpu_kernels *k);     /* and what AVX-512 has */
+bool kernels_amxbf16(struct cpu_kernels *k); /* and what AMX has; only where asked for */
 bool kernels_neon(struct cpu_kernels *k);
 bool kernels_dotprod(struct cpu_kernels *k); /* and what NEON has */
 bool kernels_i8mm(struct cpu_kernels *k);    /* and what NEON has */
 
-bool cpuid_has_avx2(void);    /* and FMA and F16C */
-bool cpuid_has_avxvnni(void); /* VNNI for processors without AVX-512 */
-bool cpuid_has_avx512(void);  /* F, BW, VL and VNNI */
-bool cpuid_has_amx(void);     /* for bytes; asks the system for the registers, for this process */
-bool cpuid_has_dotprod(void); /* Armv8.2's dot products of bytes */
-bool cpuid_has_i8mm(void);    /* Armv8.6's matrix instructions for bytes */
+bool cpuid_has_avx2(void);     /* and FMA and F16C */
+bool cpuid_has_avxvnni(void);  /* VNNI for processors without AVX-512 */
+bool cpuid_has_avx512(void);   /* F, BW, VL and VNNI */
+bool cpuid_has_amx(void);      /* for bytes; asks the system for the registers, for this process */
+bool cpuid_has_amx_bf16(void); /* its products of bf16 */
+bool cpuid_has_dotprod(void);  /* Armv8.2's dot products of bytes */
+bool cpuid_has_i8mm(void);     /* Armv8.6's matrix instructions for bytes */
 
 static inline const float *attention_token(const struct attention_keys *kv, const float *base,
                                            size_t stride, int32_t token)

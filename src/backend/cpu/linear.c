@@ -23,13 +23,15 @@ struct linear_way {
     void (*rows)(const struct linear_job *job, int32_t first, int32_t n, float *scratch);
     int32_t most_tokens;
     int32_t tile_tokens; /* 0: `prepare`, not prepare_tile */
+    bool whole_tiles;    /* of tile_tokens, but for the last; or else all as wide as each other */
+    struct linear_share (*share)(const struct linear_job *job, int threads); /* or NULL */
 };
 
 struct linear_loop {
     const struct cpu_backend *cpu;
     struct linear_job job;
     struct linear_way way;
-    int32_t rows_per_chunk;
+    struct linear_share share; /* of a chunk */
     int32_t n_tiles;
     int32_t n_pieces, pieces_per_chunk; /* tokens, or runs of units of tiles */
 };
@@ -48,14 +50,29 @@ static struct linear_way way_of(const struct cpu_backend *cpu, const struct line
     bool in_file = job->w.type == WEIGHT_AFFINE && k->reads_blocks && !job->blocks;
     bool four_bits = job->blocks && job->w.bits == 4;
     if (!cpu->integer || !tiles_are_for(&job->w) || in_file)
-        return (struct linear_way){k->linear_prepare, NULL, k->linear_rows, LINEAR_TOKENS, 0};
+        return (struct linear_way){
+            .prepare = k->linear_prepare, .rows = k->linear_rows, .most_tokens = LINEAR_TOKENS};
     if (job->blocks && tokens <= (four_bits ? FEW_TOKENS_4_BITS : FEW_TOKENS))
-        return (struct linear_way){k->integer_prepare, NULL, k->integer_rows, LINEAR_TOKENS, 0};
+        return (struct linear_way){
+            .prepare = k->integer_prepare, .rows = k->integer_rows, .most_tokens = LINEAR_TOKENS};
+    int32_t most = tiles_tokens(job->w.cols);
+    if (job->w.type != WEIGHT_AFFINE && k->dense_rows)
+        return (struct linear_way){.prepare_tile = k->dense_prepare,
+                                   .rows = k->dense_rows,
+                                   .most_tokens =
+                                       most / k->dense_tile_tokens * k->dense_tile_tokens,
+                                   .tile_tokens = k->dense_tile_tokens,
+                                   .whole_tiles = true,
+                                   .share = k->dense_share};
     if (four_bits && tokens <= k->some_tokens)
-        return (struct linear_way){NULL, k->some_prepare, k->some_rows, tiles_tokens(job->w.cols),
-                                   k->some_tile_tokens};
-    return (struct linear_way){NULL, k->tiles_prepare, k->tiles_rows, tiles_tokens(job->w.cols),
-                               k->tile_tokens};
+        return (struct linear_way){.prepare_tile = k->some_prepare,
+                                   .rows = k->some_rows,
+                                   .most_tokens = most,
+                                   .tile_tokens = k->some_tile_tokens};
+    return (struct linear_way){.prepare_tile = k->tiles_prepare,
+                               .rows = k->tiles_rows,
+                               .most_tokens = most,
+                               .tile_tokens = k->tile_tokens};
 }
 
 /* Tokens at a time: all runs equally long, in whole tiles. */
@@ -65,6 +82,11 @@ static int32_t tokens_per_run(const struct linear_way *way, int32_t tokens)
         return way->most_tokens;
     int32_t runs = (tokens - 1) / way->most_tokens + 1, tiles = way->tile_tokens;
     return ((tokens - 1) / runs / tiles + 1) * tiles;
+}
+
+static int32_t chunks_of(int32_t n, int32_t per_chunk)
+{
+    return n / per_chunk + (n % per_chunk != 0);
 }
 
 static void prepare_chunk(void *context, int32_t chunk, int32_t thread)
@@ -83,9 +105,18 @@ static void prepare_chunk(void *context, int32_t chunk, int32_t thread)
 static void rows_chunk(void *context, int32_t chunk, int32_t thread)
 {
     const struct linear_loop *loop = context;
-    int32_t first = chunk * loop->rows_per_chunk;
-    int32_t n = min_of(loop->rows_per_chunk, loop->job.w.rows - first);
-    loop->way.rows(&loop->job, first, n, cpu_scratch(loop->cpu, thread));
+    struct linear_share share = loop->share;
+    struct linear_job job = loop->job;
+    int32_t row_chunks = chunks_of(job.w.rows, share.rows);
+    int32_t first = chunk % row_chunks * share.rows, token = chunk / row_chunks * share.tokens;
+    int32_t n_tokens = min_of(share.tokens, job.x.rows - token);
+    if (n_tokens < job.x.rows) {
+        job.x = tensor_rows(job.x, token, n_tokens);
+        job.y = tensor_rows(job.y, token, n_tokens);
+        job.prepared += (size_t)token * tiles_prepared_floats(&loop->cpu->kernels, &job.w);
+    }
+    loop->way.rows(&job, first, min_of(share.rows, job.w.rows - first),
+                   cpu_scratch(loop->cpu, thread));
 }
 
 static int32_t rows_per_chunk(int32_t rows, bool few, int threads)
@@ -97,9 +128,13 @@ static int32_t rows_per_chunk(int32_t rows, bool few, int threads)
     return few ? share : min_of(share, MOST_ROWS);
 }
 
-static int32_t chunks_of(int32_t n, int32_t per_chunk)
+static struct linear_share share_of(const struct linear_loop *loop, bool few)
 {
-    return n / per_chunk + (n % per_chunk != 0);
+    const struct linear_job *job = &loop->job;
+    int threads = threads_count(loop->cpu->threads);
+    if (loop->way.share)
+        return loop->way.share(job, threads);
+    return (struct linear_share){rows_per_chunk(job->w.rows, few, threads), job->x.rows};
 }
 
 /* x of one run of tokens. */
@@ -107,7 +142,8 @@ static void prepare(struct linear_loop *loop)
 {
     struct threads *pool = loop->cpu->threads;
     int32_t n = loop->job.x.rows, tile = loop->way.tile_tokens;
-    loop->n_tiles = tile > 0 ? chunks_of(n, tiles_width(n, tile)) : 0;
+    if (tile > 0)
+        loop->n_tiles = chunks_of(n, loop->way.whole_tiles ? tile : tiles_width(n, tile));
     loop->n_pieces =
         tile > 0 ? loop->n_tiles * chunks_of(integer_units(loop->job.w.cols), TILES_UNITS) : n;
     loop->pieces_per_chunk =
@@ -128,14 +164,14 @@ void cpu_linear(struct backend *be, struct tensor y, struct tensor x, const stru
     };
     loop.way = way_of(cpu, &loop.job, x.rows);
     bool few = x.rows <= FEW_TOKENS && !loop.way.prepare_tile;
-    loop.rows_per_chunk = rows_per_chunk(w->source.rows, few, threads_count(cpu->threads));
     int32_t run = tokens_per_run(&loop.way, x.rows);
     for (int32_t first = 0; first < x.rows; first += run) {
         int32_t n = min_of(run, x.rows - first);
         loop.job.x = tensor_rows(x, first, n);
         loop.job.y = tensor_rows(y, first, n);
+        loop.share = share_of(&loop, few);
         prepare(&loop);
         threads_run(cpu->threads, rows_chunk, &loop,
-                    chunks_of(loop.job.w.rows, loop.rows_per_chunk));
+                    chunks_of(loop.job.w.rows, loop.share.rows) * chunks_of(n, loop.share.tokens));
     }
 }

@@ -1,6 +1,7 @@
 /* Many tokens at a time: how x lies for them, and dense weights as integers. integer.h defines what
  * quantized weights give; the same here for bf16 weights of layers that always meet many rows
- * (weight_source.many_rows), to the last bit, for every instruction set and number of rows:
+ * (weight_source.many_rows), to the last bit, for every instruction set and number of rows, but for
+ * "amxbf16", which multiplies those as they are (simd_dense_amx.h):
  *
  *   x and each row of w are cut into units of 64 columns (zeros beyond the end). The squares of a
  *   unit are added up by fma in n lanes, lane l taking columns l, l + n, ..., 8 lanes for x and 4
@@ -72,15 +73,24 @@ static inline int32_t *tiles_unit(const struct linear_job *job, int32_t width, i
     return (int32_t *)(void *)job->prepared + at * (size_t)width * TILES_UNIT_WORDS;
 }
 
-/* Of one token. */
-static inline size_t tiles_prepared_floats(int32_t cols)
+/* Of one token whose numbers are two of 16 bits each, as dense_rows may want them. */
+static inline size_t tiles_split_floats(int32_t cols)
 {
-    return (size_t)integer_units(cols) * TILES_UNIT_WORDS;
+    return (size_t)integer_units(cols) * INTEGER_UNIT;
 }
 
 static inline bool tiles_are_for(const struct weight_source *w)
 {
     return w->type == WEIGHT_AFFINE || (w->type == WEIGHT_BF16 && w->many_rows);
+}
+
+/* What one token takes of linear_job.prepared. */
+static inline size_t tiles_prepared_floats(const struct cpu_kernels *k,
+                                           const struct weight_source *w)
+{
+    if (k->dense_rows && w->type != WEIGHT_AFFINE && tiles_are_for(w))
+        return tiles_split_floats(w->cols);
+    return (size_t)integer_units(w->cols) * TILES_UNIT_WORDS;
 }
 
 static inline bool tiles_in_range(float squares)

@@ -45,11 +45,14 @@ static int check(const struct weight_source *s, struct vlmd_error *err)
 }
 
 /* Room for what linear makes of x; made here because ops cannot fail. */
-static int reserve_prepared(struct cpu_backend *cpu, int32_t cols, struct vlmd_error *err)
+static int reserve_prepared(struct cpu_backend *cpu, const struct weight_source *w,
+                            struct vlmd_error *err)
 {
+    int32_t cols = w->cols;
     size_t floats, in_tiles, bytes;
     if (!checked_mul(linear_prepared_floats(cols), LINEAR_TOKENS, &floats) ||
-        !checked_mul(tiles_prepared_floats(cols), (size_t)tiles_tokens(cols), &in_tiles) ||
+        !checked_mul(tiles_prepared_floats(&cpu->kernels, w), (size_t)tiles_tokens(cols),
+                     &in_tiles) ||
         !checked_mul(in_tiles > floats ? in_tiles : floats, sizeof(float), &bytes))
         return err_set(err, VLMD_TOO_LARGE, "cols", "%d columns are too many", cols);
     if (bytes <= cpu->prepared_bytes)
@@ -76,7 +79,7 @@ int cpu_weight_load(struct backend *be, struct weight *w, const struct weight_so
                     struct vlmd_error *err)
 {
     *w = (struct weight){0};
-    if (check(source, err) != 0 || reserve_prepared(cpu_backend_of(be), source->cols, err) != 0)
+    if (check(source, err) != 0 || reserve_prepared(cpu_backend_of(be), source, err) != 0)
         return -1;
     struct cpu_backend *cpu = cpu_backend_of(be);
     bool in_blocks = cpu->integer && cpu->kernels.reads_blocks && integer_repacks(source);

@@ -516,7 +516,8 @@ int main(int argc, char **argv)
             fatal("unknown option %s", argv[i]);
     }
     if (i == argc)
-        fatal("usage: parity [--isa c|avx2|avxvnni|avx512|amx|neon|dotprod|i8mm] [--activations "
+        fatal("usage: parity [--isa c|avx2|avxvnni|avx512|amx|amxbf16|neon|dotprod|i8mm] "
+              "[--activations "
               "float32|int16] "
               "[--model "
               "FOLDER] "
