@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/json_text.h"
 #include "base/log.h"
@@ -30,13 +30,6 @@ struct run {
     double first_token; /* seconds, monotonic; 0: none yet */
 };
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 /* ---- the children */
 
 static int start_worker(struct run *r, struct vlmd_error *err)
@@ -54,7 +47,7 @@ static int start_worker(struct run *r, struct vlmd_error *err)
 
 static void show_progress(const struct ipc_loading *m, double began, bool *shown)
 {
-    if (now() - began < 1 || !isatty(STDERR_FILENO))
+    if (clock_seconds() - began < 1 || !isatty(STDERR_FILENO))
         return;
     fprintf(stderr, "\r\033[K%s, %.0f %%", m->text.data, 100.0 * (double)m->fraction);
     *shown = true;
@@ -75,7 +68,7 @@ static void take_info(struct run *r, const struct ipc_ready *m)
 
 static int wait_for_worker(struct run *r, struct vlmd_error *err)
 {
-    double began = now();
+    double began = clock_seconds();
     bool shown = false;
     int status = 1;
     while (status == 1) {
@@ -185,7 +178,7 @@ static int send_generate(struct run *r, struct vlmd_error *err)
 
 static double seconds_to_first_token(const struct run *r, double began)
 {
-    return (r->first_token > 0 ? r->first_token : now()) - began;
+    return (r->first_token > 0 ? r->first_token : clock_seconds()) - began;
 }
 
 static void show_figures(const struct run *r, const struct ipc_done *done, double began)
@@ -235,7 +228,7 @@ static int print_json(const struct run *r, const struct ipc_done *done, double b
 static int take_text(struct run *r, const struct ipc_string *text, struct vlmd_error *err)
 {
     if (r->first_token <= 0)
-        r->first_token = now();
+        r->first_token = clock_seconds();
     if (!r->options.json)
         return print(text->data, text->len, err);
     buf_append(&r->text, text->data, text->len);
@@ -308,7 +301,7 @@ static int run(struct run *r, struct vlmd_error *err)
         return -1;
     if (begin_images(r, err) < 0 || wait_for_worker(r, err) < 0)
         return -1;
-    double began = now();
+    double began = clock_seconds();
     if (see_images(r, err) < 0 || send_generate(r, err) < 0)
         return -1;
     return stream_answer(r, began, err);

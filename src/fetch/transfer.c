@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "fetch/allowance.h"
 
 #define CONNECT_MS        5000L
@@ -30,13 +30,6 @@ struct transfer {
     char refused[128];   /* the address that was not connected to, or "" */
     char detail[CURL_ERROR_SIZE];
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 /* ---- where it may go */
 
@@ -192,7 +185,7 @@ static bool set_certificates(CURL *easy)
 
 static int begin_hop(struct transfer *t, struct vlmd_error *err)
 {
-    uint64_t now = now_ms();
+    uint64_t now = clock_ms();
     if (now >= t->deadline)
         return err_set(err, VLMD_IO, NULL, "it took too long");
     t->easy = curl_easy_init();
@@ -233,7 +226,7 @@ struct transfer *transfer_begin(CURLM *multi, CURLU *url, const struct transfer_
     t->url = url;
     t->rules = rules;
     t->max_bytes = max_bytes;
-    t->deadline = now_ms() + rules->total_ms;
+    t->deadline = clock_ms() + rules->total_ms;
     if (begin_hop(t, err) == 0)
         return t;
     transfer_end(t);

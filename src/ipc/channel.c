@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "ipc/pass_fd.h"
 
 #define HEADER_BYTES 8
@@ -322,17 +322,10 @@ int channel_wait(struct channel *c, int timeout_ms, struct vlmd_error *err)
     return err_set(err, why.code, why.field, "%s", why.text);
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 int channel_next_wait(struct channel *c, int timeout_ms, struct ipc_message **message,
                       struct vlmd_error *err)
 {
-    int64_t deadline = now_ms() + timeout_ms;
+    int64_t deadline = clock_ms() + timeout_ms;
     for (bool open = true;;) {
         int got = channel_next(c, message, err);
         if (got != 0)
@@ -341,7 +334,7 @@ int channel_next_wait(struct channel *c, int timeout_ms, struct ipc_message **me
             return err_set(err, VLMD_IO, NULL, "the other process has gone");
         int left = -1;
         if (timeout_ms >= 0) {
-            int64_t rest = deadline - now_ms();
+            int64_t rest = deadline - clock_ms();
             if (rest <= 0 && timeout_ms > 0)
                 return 0;
             left = rest > 0 ? (int)rest : 0;

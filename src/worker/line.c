@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #define LOOK_MS 200 /* how often the thread looks at what arrived while the loop computes */
@@ -28,17 +29,10 @@ struct line {
     atomic_llong attended; /* monotonic ms of the loop's last look */
 };
 
-static long long now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static bool stalled(const struct line *line)
 {
     unsigned stall_ms = atomic_load(&line->stall_ms);
-    return stall_ms > 0 && now_ms() - atomic_load(&line->attended) > (long long)stall_ms;
+    return stall_ms > 0 && clock_ms() - atomic_load(&line->attended) > (long long)stall_ms;
 }
 
 /* ---- with the lock */
@@ -154,7 +148,7 @@ struct line *line_open(int channel_fd, struct vlmd_error *err)
 
 void line_watch(struct line *line, unsigned stall_ms)
 {
-    atomic_store(&line->attended, now_ms());
+    atomic_store(&line->attended, clock_ms());
     atomic_store(&line->stall_ms, stall_ms);
 }
 
@@ -186,13 +180,13 @@ int line_next(struct line *line, bool wait, struct ipc_message **message, struct
 {
     int status = 0;
     pthread_mutex_lock(&line->lock);
-    atomic_store(&line->attended, now_ms());
+    atomic_store(&line->attended, clock_ms());
     *message = take(line);
     if (!*message) {
         status = attend(line, wait ? -1 : 0, err);
         *message = take(line);
     }
-    atomic_store(&line->attended, now_ms());
+    atomic_store(&line->attended, clock_ms());
     pthread_mutex_unlock(&line->lock);
     return *message ? 1 : status;
 }

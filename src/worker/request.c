@@ -1,4 +1,5 @@
 #include "worker/request.h"
+#include "base/clock.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,13 +12,6 @@
 static int32_t smaller(int32_t a, int32_t b)
 {
     return a < b ? a : b;
-}
-
-double request_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 static void release_pixels(struct request *r)
@@ -117,7 +111,7 @@ struct request *request_open(vlmd_engine *engine, const struct scheduler_request
     r->images_of = from->images_of;
     r->release = from->release;
     r->owner = from->owner;
-    r->arrived = request_now();
+    r->arrived = clock_seconds();
     if (fill(r, engine, from, err) < 0) {
         request_close(r);
         return NULL;
@@ -139,7 +133,7 @@ static int begin_prefill(struct request *r, struct vlmd_error *err)
     if (status < 0)
         return -1;
     r->phase = REQUEST_PREFILL;
-    r->prefill_began = request_now();
+    r->prefill_began = clock_seconds();
     return 0;
 }
 
@@ -154,7 +148,7 @@ int request_admit(struct request *r, vlmd_engine *engine, struct vlmd_error *err
         return -1;
     }
     r->session = session;
-    r->admitted = request_now();
+    r->admitted = clock_seconds();
     if (r->n_images == 0)
         return begin_prefill(r, err);
     r->phase = REQUEST_VISION;
@@ -187,9 +181,9 @@ static struct held_image *see(struct request *r, vlmd_engine *engine, struct ima
 int request_encode_image(struct request *r, vlmd_engine *engine, struct image_cache *cache,
                          vlmd_cancel_fn cancel, void *cancel_context, struct vlmd_error *err)
 {
-    double began = request_now();
+    double began = clock_seconds();
     r->held[r->n_encoded] = see(r, engine, cache, cancel, cancel_context, err);
-    r->vision_seconds += request_now() - began;
+    r->vision_seconds += clock_seconds() - began;
     if (!r->held[r->n_encoded])
         return -1;
     r->n_encoded++;
@@ -198,7 +192,7 @@ int request_encode_image(struct request *r, vlmd_engine *engine, struct image_ca
 
 struct scheduler_result request_result(const struct request *r, enum scheduler_finish finish)
 {
-    double now = request_now();
+    double now = clock_seconds();
     struct scheduler_result result = {
         .finish = finish,
         .prompt_tokens = r->n_tokens,

@@ -60,5 +60,4 @@ int32_t request_room(const vlmd_engine *engine);
 /* Tokens for which kv blocks are taken at admission. max_tokens 0: not limited. */
 int32_t request_reserve(const vlmd_engine *engine, int32_t prompt_tokens, int32_t max_tokens);
 
-double request_now(void); /* monotonic seconds */
 struct scheduler_result request_result(const struct request *r, enum scheduler_finish finish);

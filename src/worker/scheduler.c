@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/utf8.h"
 #include "worker/request.h"
 
@@ -286,7 +287,7 @@ static void prefill(struct scheduler *s, struct request *r)
         fail(s, r, &err);
     } else if (last) {
         r->phase = REQUEST_DECODE;
-        r->decode_began = request_now();
+        r->decode_began = clock_seconds();
         accept_token(s, r, s->logits);
     }
 }

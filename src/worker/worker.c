@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "worker/estimate.h"
 #include "worker/line.h"
@@ -284,7 +285,7 @@ static void receive(struct worker *w, bool wait)
     struct vlmd_error err;
     struct ipc_message *message;
     int got;
-    w->polled = request_now();
+    w->polled = clock_seconds();
     while ((got = line_next(w->line, wait, &message, &err)) == 1) {
         handle(w, message);
         ipc_message_free(message);
@@ -298,7 +299,7 @@ static void receive(struct worker *w, bool wait)
 static bool on_poll(void *context)
 {
     struct worker *w = context;
-    if (!w->over && request_now() - w->polled > POLL_SECONDS)
+    if (!w->over && clock_seconds() - w->polled > POLL_SECONDS)
         receive(w, false);
     return w->over;
 }

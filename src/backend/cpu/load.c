@@ -13,10 +13,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #endif
-#include <time.h>
 
 #include "backend/cpu/backend.h"
 #include "backend/cpu/integer.h"
+#include "base/clock.h"
 #include "base/file.h"
 
 enum {
@@ -60,13 +60,6 @@ struct load_loop {
     struct vlmd_error err;
 };
 
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
 /* Whether the system reads ahead in the mappings: beside reading past the cache it must not, or
  * what is copied out of a mapping here and there fills the cache with all that follows. */
 static void read_ahead(const struct load_loop *loop, bool wanted)
@@ -95,7 +88,7 @@ static void begin_reading(struct load_loop *loop)
 {
     pthread_mutex_lock(&loop->mutex);
     if (loop->meter.readers++ == 0)
-        loop->meter.since = now_ns();
+        loop->meter.since = clock_ns();
     pthread_mutex_unlock(&loop->mutex);
 }
 
@@ -113,7 +106,7 @@ static void end_reading(struct load_loop *loop, size_t bytes)
 {
     pthread_mutex_lock(&loop->mutex);
     struct meter *m = &loop->meter;
-    uint64_t now = now_ns();
+    uint64_t now = clock_ns();
     m->busy += now - m->since;
     m->since = now;
     m->readers--;

@@ -5,9 +5,9 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/control_group.h"
 #include "base/processors.h"
 
@@ -190,19 +190,12 @@ static void wake_workers(struct threads *pool)
     pthread_mutex_unlock(&pool->mutex);
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
 /* Spins little while others compute on the same processors: other workers, builds. A spinning
  * thread would take the time of what it waits for, and threads that sleep between loops are
  * preempted between them rather than in the middle of a chunk that all others then wait for. */
 static void look_around(struct threads *pool)
 {
-    uint64_t now = now_ns(), passed = now - pool->window_ns;
+    uint64_t now = clock_ns(), passed = now - pool->window_ns;
     if (passed < WINDOW_NS)
         return;
     struct rusage usage;
