@@ -1,9 +1,9 @@
 #include "worker/request.h"
-#include "base/clock.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "base/clock.h"
 
 /* Tokens of an answer for which blocks are taken at admission; longer ones take more as they grow.
  */

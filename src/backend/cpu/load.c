@@ -25,8 +25,9 @@ enum {
     ROOMS_LEAST = 4 << 20, /* alloc has huge pages for it, which a disk fills twice as fast */
     MORE_READERS = 2,      /* threads beside those that compute */
     MOST_READERS = 16,     /* each has room */
-    /* MB/s. A disk is slow if none of its first looks is faster than SATA's 550, or all of them
-     * together are not: what is throttled is fast in bursts. */
+    /* MB/s. A disk is slow if none of its first LOOKS looks reaches FAST_LOOK, which SATA's 550
+     * does not, or if all of them together do not reach FAST_LOOKS: what is throttled is fast in
+     * bursts. */
     FAST_LOOK = 600,
     FAST_LOOKS = 400,
     LOOK_BYTES = 16 << 20,

@@ -243,9 +243,10 @@ static void a_refused_read_is_not_tried_for_ever(void **state)
     (void)state;
     struct files f;
     open_files(&f);
+    bool past = reads_past_the_cache(&f);
     refused = true;
     loads_all(&f);
-    assert_in_range(reads, 0, 3 * 4); /* arrays of a part, threads */
+    assert_in_range(reads, past ? 1 : 0, 3 * 4); /* arrays of a part, threads */
     close_files(&f);
 }
 
