@@ -6,6 +6,8 @@
  *   decode B CONTEXT N     N steps of B sequences with CONTEXT tokens each before the first
  *   vision SIDE            the vision tower on a square picture of SIDE pixels
  *   first SIDE N           the same picture and N tokens of text, up to the first logits
+ *   ops                    from then on each answer comes after a line "op ..." for each of the
+ *                          backend's ops, with its share of all the time since the last
  *
  * The time of "ready" includes a step of one token, so that all weights were touched. A context
  * is not computed: its first block is, and copied, since a step's cost does not depend on the
@@ -18,6 +20,7 @@
 
 #include "engine/engine_internal.h"
 #include "measure.h"
+#include "ops_time.h"
 
 enum {
     MOST_SEQUENCES = 64,
@@ -239,8 +242,17 @@ int main(int argc, char **argv)
     printf("ready %.6f vlmd (%s)\n", measure_seconds() - start, info->isa);
     fflush(stdout);
     char line[256];
+    bool by_op = false;
     while (fgets(line, sizeof line, stdin)) {
-        if (answer(&b, line, &seconds) == 0)
+        if (strncmp(line, "ops", 3) == 0 && !by_op) {
+            ops_time_begin(b.engine->be);
+            by_op = true;
+            continue;
+        }
+        int rc = answer(&b, line, &seconds);
+        if (by_op)
+            ops_time_print(stdout);
+        if (rc == 0)
             printf("seconds %.6f\n", seconds);
         else
             printf("error %s: %s\n", b.err.field, b.err.text);

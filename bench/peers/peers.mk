@@ -10,10 +10,10 @@ PEERS_VENV ?= build/peers/venv
 PEERS_MODELS ?= build/peers/models
 PEERS_SETUP ?=
 
-$(B)/bench/peers_ours: bench/peers/ours.c $(B)/bench/measure.o $(call archives_of,engine)
+$(B)/bench/peers_ours: bench/peers/ours.c bench/ops_time.c $(B)/bench/measure.o $(call archives_of,engine)
 	@mkdir -p $(@D)
 	$(call say,LD $@)
-	$(Q)$(CC) $(ALL_CFLAGS) -Ibench -MMD -MP $(call pkg_cflags,base) $< $(B)/bench/measure.o -o $@ $(ALL_LDFLAGS) $(call link_group,$(call archives_of,engine)) $(call libs_of,engine) -lm
+	$(Q)$(CC) $(ALL_CFLAGS) -Ibench -MMD -MP $(call pkg_cflags,base) $(filter %.c,$^) $(B)/bench/measure.o -o $@ $(ALL_LDFLAGS) $(call link_group,$(call archives_of,engine)) $(call libs_of,engine) -lm
 
 .PHONY: bench-peers bench-peers-table
 bench-peers: $(B)/bench/peers_ours
