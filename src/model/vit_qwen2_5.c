@@ -13,7 +13,7 @@
 
 #define NORM_EPS   1e-6f   /* fixed in the reference's code, in no configuration */
 #define ROPE_THETA 10000.0 /* likewise */
-#define MLP_ROWS   1024    /* rows that the MLP takes at once: bounds its memory */
+#define MLP_ROWS   960     /* most at once: bounds memory, and linear takes them in one pass */
 
 #define ATTENTION_HEADS                                                                            \
     4 /* that attend everywhere at once, between two questions whether to go on */
@@ -434,9 +434,10 @@ static bool mlp_block(const struct vit_qwen2_5 *vit, const struct vit_block *w, 
     struct backend *be = vit->be;
     const struct ops *ops = be->ops;
     struct buffers *b = &p->b;
+    int32_t parts = (p->n - 1) / MLP_ROWS + 1, most = (p->n - 1) / parts + 1;
     ops->rms_norm(be, b->h, b->x, &w->norm2, NORM_EPS);
-    for (int32_t first = 0; first < p->n; first += MLP_ROWS) {
-        int32_t rows = smaller(p->n - first, MLP_ROWS);
+    for (int32_t first = 0; first < p->n; first += most) {
+        int32_t rows = smaller(p->n - first, most);
         struct tensor h = tensor_rows(b->h, first, rows);
         struct tensor gate = tensor_rows(b->gate, 0, rows), up = tensor_rows(b->up, 0, rows);
         ops->linear(be, gate, h, &w->gate_proj, &w->gate_bias);
