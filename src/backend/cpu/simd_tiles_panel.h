@@ -6,18 +6,23 @@
 #include "backend/cpu/simd_lines.h"
 #include "backend/cpu/simd_tiles_dense.h"
 
-/* One of n_parts equal parts of the dense weights that the next run will read. */
-static void tiles_prefetch(const struct weight_source *w, int32_t row, int32_t n_rows,
-                           int32_t first, int32_t part, int32_t n_parts)
+/* A row's columns from `first` on, as many as a run has. */
+static inline void tiles_prefetch_row(const struct weight_source *w, int32_t row, int32_t first)
 {
     int32_t cols = tiles_min(w->cols - first, TILES_UNITS * INTEGER_UNIT);
+    const unsigned char *at = w->data;
+    at += 2 * ((size_t)row * (size_t)w->cols + (size_t)first);
+    for (int32_t i = 0; i < 2 * cols; i += 64)
+        __builtin_prefetch(at + i, 0, 2);
+}
+
+/* One of n_parts equal parts of the dense weights that the next run will read. */
+static inline void tiles_prefetch(const struct weight_source *w, int32_t row, int32_t n_rows,
+                                  int32_t first, int32_t part, int32_t n_parts)
+{
     int32_t end = n_rows * (part + 1) / n_parts;
-    for (int32_t r = n_rows * part / n_parts; cols > 0 && r < end; r++) {
-        const unsigned char *at = w->data;
-        at += 2 * ((size_t)(row + r) * (size_t)w->cols + (size_t)first);
-        for (int32_t i = 0; i < 2 * cols; i += 64)
-            __builtin_prefetch(at + i, 0, 2);
-    }
+    for (int32_t r = n_rows * part / n_parts; first < w->cols && r < end; r++)
+        tiles_prefetch_row(w, row + r, first);
 }
 
 /* 32 columns of a block become lines. */

@@ -6,6 +6,10 @@
 #include "backend/cpu/simd_tiles_dense.h"
 #include "backend/cpu/tiles.h"
 
+enum {
+    TILES_AHEAD = 2, /* tokens */
+};
+
 /* One unit of a token, `at` being its place in the unit's tile. */
 struct tiles_x {
     int32_t *unit;
@@ -67,6 +71,19 @@ SIMD_INLINE void tiles_prepare_token(const struct linear_job *job, int32_t token
     }
 }
 
+/* Brings the same units of a later token near: a kilobyte of each token is read, which is too
+ * little for a processor to see a stream. */
+SIMD_INLINE void tiles_fetch_token(const struct linear_job *job, int32_t token, int32_t first,
+                                   int32_t end)
+{
+    if (token >= job->x.rows)
+        return;
+    const float *x = job->x.data + (size_t)token * (size_t)job->x.stride;
+    int32_t last = tiles_min(end * INTEGER_UNIT, job->w.cols);
+    for (int32_t c = first * INTEGER_UNIT; c < last; c += 16)
+        __builtin_prefetch(x + c);
+}
+
 /* Run number `run` of tile number `tile`, of `width` tokens. */
 SIMD_INLINE void tiles_prepare(const struct linear_job *job, int32_t tile, int32_t run,
                                int32_t width, tiles_store_x_fn store)
@@ -77,6 +94,8 @@ SIMD_INLINE void tiles_prepare(const struct linear_job *job, int32_t tile, int32
     for (int32_t u = first; n < width && u < end; u++)
         memset(tiles_unit(job, width, tile, u), 0,
                (size_t)width * TILES_UNIT_WORDS * sizeof(int32_t));
-    for (int32_t t = 0; t < n; t++)
+    for (int32_t t = 0; t < n; t++) {
+        tiles_fetch_token(job, tile * width + t + TILES_AHEAD, first, end);
         tiles_prepare_token(job, tile * width + t, width, first, end, store);
+    }
 }
