@@ -2,6 +2,7 @@
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) &&                      \
     defined(__AVX512VNNI__)
+#include "backend/cpu/simd_attention.h"
 #include "backend/cpu/simd_integer.h"
 #include "backend/cpu/simd_linear.h"
 #include "backend/cpu/simd_tiles.h"
@@ -14,6 +15,9 @@ bool kernels_avx512(struct cpu_kernels *k)
     k->name = "avx512";
     k->linear_prepare = simd_linear_prepare;
     k->linear_rows = simd_linear_rows;
+    k->attention = simd_attention;
+    k->attention_parts = simd_attention_parts;
+    k->attention_merge = simd_attention_merge;
     k->integer_prepare = simd_integer_prepare;
     k->integer_rows = simd_integer_rows;
     k->tile_tokens = TILES_WIDTH;

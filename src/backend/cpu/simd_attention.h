@@ -11,13 +11,11 @@
 #include <math.h>
 
 #include "backend/cpu/c_kernels.h"
-#include "backend/cpu/simd.h"
+#include "backend/cpu/simd_lines.h"
 
 enum {
     MOST_GROUPS = (ATTENTION_QUERIES + ATTENTION_LANES - 1) / ATTENTION_LANES,
-    /* Sums in registers: 6 x 2 vectors, or 8 x 1. */
-    WIDE_TILE = 6,
-    NARROW_TILE = 8,
+    NARROW_TILE = 8, /* of eight queries; of sixteen, LINE_KEYS or LINE_ELEMENTS, or the half: */
     HALF_TILE = 4,
     VALUES = 8,     /* tokens */
     COPY_AHEAD = 8, /* tokens */
@@ -168,81 +166,49 @@ static void read_part(struct part *part, const struct attention_keys *kv, int32_
     }
 }
 
-/* Scores of n_keys keys. On the way what lies at `ahead` (or NULL) is fetched, as much as is read
- * here: in the order of its addresses and line by line, since a processor leaves out what is asked
- * for faster than memory gives it. */
-SIMD_INLINE void score_tile(float *scores, const float *q, const float *const *keys, int32_t dim,
-                            int n_keys, int n_vectors, const float *ahead)
+/* Scores of n_keys keys with sixteen queries. */
+SIMD_INLINE void score_lines(float *scores, const float *q, const float *const *keys, int32_t dim,
+                             int n_keys)
 {
-    v8 sums[NARROW_TILE][2];
+    line_floats sums[LINE_KEYS];
     SIMD_UNROLL
-    for (int k = 0; k < n_keys; k++) {
-        SIMD_UNROLL
-        for (int i = 0; i < n_vectors; i++)
-            sums[k][i] = v8_zero();
-    }
+    for (int k = 0; k < n_keys; k++)
+        sums[k] = line_floats_set1(0.0f);
     for (int32_t d = 0; d < dim; d++) {
-        v8 x[2];
-        if (ahead)
-            __builtin_prefetch(ahead + d * n_keys);
+        line_floats x = line_floats_load(q + d * 16);
         SIMD_UNROLL
-        for (int i = 0; i < n_vectors; i++)
-            x[i] = v8_load(q + d * 8 * n_vectors + 8 * i);
-        SIMD_UNROLL
-        for (int k = 0; k < n_keys; k++) {
-            v8 key = v8_set1(keys[k][d]);
-            SIMD_UNROLL
-            for (int i = 0; i < n_vectors; i++)
-                sums[k][i] = v8_fma(key, x[i], sums[k][i]);
-        }
+        for (int k = 0; k < n_keys; k++)
+            sums[k] = line_floats_fma(line_floats_set1(keys[k][d]), x, sums[k]);
     }
     SIMD_UNROLL
-    for (int k = 0; k < n_keys; k++) {
-        SIMD_UNROLL
-        for (int i = 0; i < n_vectors; i++)
-            v8_store(scores + (k * n_vectors + i) * 8, sums[k][i]);
-    }
+    for (int k = 0; k < n_keys; k++)
+        line_floats_store(scores + k * 16, sums[k]);
 }
 
-/* Adds n_keys tokens to elements [d, d + n_d) of the weighted values; `ahead` as above. */
-SIMD_INLINE void value_tile(float *to, const float *p, const float *const *values, int32_t n_keys,
-                            int32_t d, int n_d, int n_vectors, const float *ahead)
+/* Adds n_keys tokens to elements [d, d + n_d) of the sixteen queries' weighted values. */
+SIMD_INLINE void value_lines(float *to, const float *p, const float *const *values, int32_t n_keys,
+                             int32_t d, int n_d)
 {
-    v8 sums[NARROW_TILE][2];
+    line_floats sums[LINE_ELEMENTS];
     SIMD_UNROLL
-    for (int k = 0; k < n_d; k++) {
-        SIMD_UNROLL
-        for (int i = 0; i < n_vectors; i++)
-            sums[k][i] = v8_load(to + ((d + k) * n_vectors + i) * 8);
-    }
+    for (int k = 0; k < n_d; k++)
+        sums[k] = line_floats_load(to + (d + k) * 16);
     for (int32_t token = 0; token < n_keys; token++) {
         const float *value = values[token] + d;
-        v8 x[2];
-        if (ahead)
-            __builtin_prefetch(ahead + token * n_d);
+        line_floats x = line_floats_load(p + token * 16);
         SIMD_UNROLL
-        for (int i = 0; i < n_vectors; i++)
-            x[i] = v8_load(p + token * 8 * n_vectors + 8 * i);
-        SIMD_UNROLL
-        for (int k = 0; k < n_d; k++) {
-            v8 element = v8_set1(value[k]);
-            SIMD_UNROLL
-            for (int i = 0; i < n_vectors; i++)
-                sums[k][i] = v8_fma(element, x[i], sums[k][i]);
-        }
+        for (int k = 0; k < n_d; k++)
+            sums[k] = line_floats_fma(line_floats_set1(value[k]), x, sums[k]);
     }
     SIMD_UNROLL
-    for (int k = 0; k < n_d; k++) {
-        SIMD_UNROLL
-        for (int i = 0; i < n_vectors; i++)
-            v8_store(to + ((d + k) * n_vectors + i) * 8, sums[k][i]);
-    }
+    for (int k = 0; k < n_d; k++)
+        line_floats_store(to + (d + k) * 16, sums[k]);
 }
 
 /* The next tile's width, so that few tiles are narrow. */
 SIMD_INLINE int32_t tile_width(int32_t left, int32_t widest)
 {
-    if (left >= widest && left != 2 * HALF_TILE)
+    if (left == widest || (left > widest && left != 2 * HALF_TILE))
         return widest;
     return left >= HALF_TILE ? HALF_TILE : 1;
 }
@@ -252,13 +218,13 @@ static void score_wide(float *scores, const float *q, const struct part *part, i
 {
     for (int32_t key = 0, n = 0; key < n_keys; key += n) {
         const float *const *keys = part->keys + key;
-        n = tile_width(n_keys - key, WIDE_TILE);
-        if (n == WIDE_TILE)
-            score_tile(scores + key * 16, q, keys, dim, WIDE_TILE, 2, NULL);
+        n = tile_width(n_keys - key, LINE_KEYS);
+        if (n == LINE_KEYS)
+            score_lines(scores + key * 16, q, keys, dim, LINE_KEYS);
         else if (n == HALF_TILE)
-            score_tile(scores + key * 16, q, keys, dim, HALF_TILE, 2, NULL);
+            score_lines(scores + key * 16, q, keys, dim, HALF_TILE);
         else
-            score_tile(scores + key * 16, q, keys, dim, 1, 2, NULL);
+            score_lines(scores + key * 16, q, keys, dim, 1);
     }
 }
 
@@ -266,14 +232,58 @@ static void add_values_wide(float *to, const float *p, const struct part *part, 
                             int32_t n_keys)
 {
     for (int32_t d = 0, n = 0; d < dim; d += n) {
-        n = tile_width(dim - d, WIDE_TILE);
-        if (n == WIDE_TILE)
-            value_tile(to, p, part->values, n_keys, d, WIDE_TILE, 2, NULL);
+        n = tile_width(dim - d, LINE_ELEMENTS);
+        if (n == LINE_ELEMENTS)
+            value_lines(to, p, part->values, n_keys, d, LINE_ELEMENTS);
         else if (n == HALF_TILE)
-            value_tile(to, p, part->values, n_keys, d, HALF_TILE, 2, NULL);
+            value_lines(to, p, part->values, n_keys, d, HALF_TILE);
         else
-            value_tile(to, p, part->values, n_keys, d, 1, 2, NULL);
+            value_lines(to, p, part->values, n_keys, d, 1);
     }
+}
+
+/* The same for eight queries. On the way what lies at `ahead` (or NULL) is fetched, as much as is
+ * read here: in the order of its addresses and line by line, since a processor leaves out what is
+ * asked for faster than memory gives it. */
+SIMD_INLINE void score_tile(float *scores, const float *q, const float *const *keys, int32_t dim,
+                            int n_keys, const float *ahead)
+{
+    v8 sums[NARROW_TILE];
+    SIMD_UNROLL
+    for (int k = 0; k < n_keys; k++)
+        sums[k] = v8_zero();
+    for (int32_t d = 0; d < dim; d++) {
+        if (ahead)
+            __builtin_prefetch(ahead + d * n_keys);
+        v8 x = v8_load(q + d * 8);
+        SIMD_UNROLL
+        for (int k = 0; k < n_keys; k++)
+            sums[k] = v8_fma(v8_set1(keys[k][d]), x, sums[k]);
+    }
+    SIMD_UNROLL
+    for (int k = 0; k < n_keys; k++)
+        v8_store(scores + k * 8, sums[k]);
+}
+
+SIMD_INLINE void value_tile(float *to, const float *p, const float *const *values, int32_t n_keys,
+                            int32_t d, int n_d, const float *ahead)
+{
+    v8 sums[NARROW_TILE];
+    SIMD_UNROLL
+    for (int k = 0; k < n_d; k++)
+        sums[k] = v8_load(to + (d + k) * 8);
+    for (int32_t token = 0; token < n_keys; token++) {
+        const float *value = values[token] + d;
+        if (ahead)
+            __builtin_prefetch(ahead + token * n_d);
+        v8 x = v8_load(p + token * 8);
+        SIMD_UNROLL
+        for (int k = 0; k < n_d; k++)
+            sums[k] = v8_fma(v8_set1(value[k]), x, sums[k]);
+    }
+    SIMD_UNROLL
+    for (int k = 0; k < n_d; k++)
+        v8_store(to + (d + k) * 8, sums[k]);
 }
 
 /* With one vector of lanes reading memory is what takes the time. */
@@ -284,10 +294,10 @@ static void score_narrow(float *scores, const float *q, const struct part *part,
     for (; key + NARROW_TILE <= n_keys; key += NARROW_TILE) {
         const float *const *keys = part->keys + key;
         const float *ahead = key + NARROW_TILE < n_keys ? keys[NARROW_TILE] : part->values[0];
-        score_tile(scores + key * 8, q, keys, dim, NARROW_TILE, 1, ahead);
+        score_tile(scores + key * 8, q, keys, dim, NARROW_TILE, ahead);
     }
     for (; key < n_keys; key++)
-        score_tile(scores + key * 8, q, part->keys + key, dim, 1, 1, NULL);
+        score_tile(scores + key * 8, q, part->keys + key, dim, 1, NULL);
 }
 
 /* Some tokens at a time, and the next ones are fetched. */
@@ -300,9 +310,9 @@ static void add_values_narrow(float *to, const float *p, const struct part *part
         const float *ahead = first + n < n_keys ? values[n] : part->next;
         int32_t d = 0;
         for (; d + NARROW_TILE <= dim; d += NARROW_TILE)
-            value_tile(to, p + first * 8, values, n, d, NARROW_TILE, 1, ahead + d * n);
+            value_tile(to, p + first * 8, values, n, d, NARROW_TILE, ahead + d * n);
         for (; d < dim; d++)
-            value_tile(to, p + first * 8, values, n, d, 1, 1, NULL);
+            value_tile(to, p + first * 8, values, n, d, 1, NULL);
     }
 }
 

@@ -8,6 +8,8 @@ typedef __m512 line_floats;
 enum {
     TILES_WIDTH = 12, /* more would be more registers than gcc fills without spilling */
     LINE_CHAINS = 4,  /* a multiplication takes four or five cycles, and one begins in each */
+    LINE_KEYS = 8,    /* each is at an address of its own, which takes registers too */
+    LINE_ELEMENTS = 16,
 };
 
 SIMD_INLINE line line_load(const void *p)

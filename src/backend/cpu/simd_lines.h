@@ -22,6 +22,9 @@ enum {
 #else
     TILES_WIDTH = 6,
 #endif
+    /* Sums of attention in registers: of so many keys, or elements of values. */
+    LINE_KEYS = 6,
+    LINE_ELEMENTS = 6,
 };
 
 typedef struct {
