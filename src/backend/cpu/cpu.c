@@ -79,8 +79,8 @@ static int choose_kernels(struct cpu_kernels *k, const char *isa, struct vlmd_er
 {
     kernels_c(k);
     if (!isa || strcmp(isa, "auto") == 0) {
-        if (!kernels_amx(k) && !kernels_avx512(k) && !kernels_avxvnni(k) && !kernels_avx2(k) &&
-            !kernels_i8mm(k) && !kernels_dotprod(k))
+        if (!kernels_amxbf16(k) && !kernels_amx(k) && !kernels_avx512(k) && !kernels_avxvnni(k) &&
+            !kernels_avx2(k) && !kernels_i8mm(k) && !kernels_dotprod(k))
             kernels_neon(k);
         return 0;
     }

@@ -7,8 +7,8 @@
 struct cpu_options {
     int threads; /* 0: threads_available() */
     /* NULL or "auto" takes the best that this processor has; "c", "avx2", "avxvnni", "avx512",
-     * "amx", "neon", "dotprod", "i8mm" ask for one (VLMD_UNSUPPORTED when it is not there), and so
-     * does "amxbf16", which "auto" never takes. */
+     * "amx", "amxbf16", "neon", "dotprod", "i8mm" ask for one (VLMD_UNSUPPORTED when it is not
+     * there). */
     const char *isa;
     /* What affine-quantized linear layers multiply with: NULL, "auto" or "int16" (integer.h), or
      * "float32". */

@@ -127,7 +127,7 @@ bool kernels_avx2(struct cpu_kernels *k);
 bool kernels_avxvnni(struct cpu_kernels *k); /* and what AVX2 has */
 bool kernels_avx512(struct cpu_kernels *k);  /* and what AVX2 has */
 bool kernels_amx(struct cpu_kernels *k);     /* and what AVX-512 has */
-bool kernels_amxbf16(struct cpu_kernels *k); /* and what AMX has; only where asked for */
+bool kernels_amxbf16(struct cpu_kernels *k); /* and what AMX has */
 bool kernels_neon(struct cpu_kernels *k);
 bool kernels_dotprod(struct cpu_kernels *k); /* and what NEON has */
 bool kernels_i8mm(struct cpu_kernels *k);    /* and what NEON has */
