@@ -30,8 +30,8 @@ struct shape {
 
 static const struct shape shapes[] = {
     {"tower qkv", 3840, 1280, false},  {"tower gate", 3420, 1280, false},
-    {"tower down", 1280, 3420, false}, {"text gate", 11008, 2048, true},
-    {"text down", 2048, 11008, true},
+    {"tower down", 1280, 3420, false}, {"tower proj", 1280, 1280, false},
+    {"text gate", 11008, 2048, true},  {"text down", 2048, 11008, true},
 };
 
 struct options {

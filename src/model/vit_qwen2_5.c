@@ -13,7 +13,7 @@
 
 #define NORM_EPS   1e-6f   /* fixed in the reference's code, in no configuration */
 #define ROPE_THETA 10000.0 /* likewise */
-#define MLP_ROWS   960     /* most at once: bounds memory, and linear takes them in one pass */
+#define MLP_ROWS   1920    /* most at once: bounds memory, and linear takes them in one pass */
 
 #define ATTENTION_HEADS                                                                            \
     4 /* that attend everywhere at once, between two questions whether to go on */

@@ -60,7 +60,8 @@ struct weight_source {
     const struct file_map *file;
     bool lookup; /* only embed reads it */
     /* The model multiplies it with whole pictures only, never with a row or a batch of strangers'
-     * rows: a backend may choose arithmetic that pays with many rows. */
+     * rows: a backend may choose arithmetic that pays with many rows, and in which they depend on
+     * each other by rounding. */
     bool many_rows;
 };
 

@@ -16,6 +16,7 @@ struct check {
     uint64_t random;      /* state of the generator */
     const char *fixtures; /* folder */
     bool bench;
+    bool slow;           /* what is tested is emulated, instruction by instruction */
     double linear_bound; /* of the linear layers; 0: to the last bit */
     int passed, failed;
 };
@@ -75,6 +76,7 @@ void check_mlx(struct check *c);
 void check_linear(struct check *c);
 void check_integers(struct check *c);  /* linear with integer activations */
 void check_many_rows(struct check *c); /* of dense weights that always meet many rows */
+void check_strassen(struct check *c);
 void check_embed(struct check *c);
 void check_rows(struct check *c);
 void check_attention(struct check *c);

@@ -85,6 +85,7 @@ static bool check_set(struct check *c, const char *isa, struct backend *exact,
 {
     c->oracle = exact;
     c->linear_bound = 3e-6;
+    c->slow = emulate_does(isa);
     bool found = check_isa(c, isa, "float32", check_all);
     bool is_c = strcmp(isa, "c") == 0;
     c->oracle = is_c ? exact : integer;
@@ -94,7 +95,8 @@ static bool check_set(struct check *c, const char *isa, struct backend *exact,
         c->oracle = exact;
         c->linear_bound = SPLIT_BOUND;
     }
-    return check_isa(c, isa, "int16", check_many_rows) && found;
+    found = check_isa(c, isa, "int16", check_many_rows) && found;
+    return check_isa(c, isa, "int16", check_strassen) && found;
 }
 
 /* Whether the list, with commas between, has the name; no list has all. */

@@ -21,6 +21,9 @@ bool kernels_avx2(struct cpu_kernels *k)
     k->tile_tokens = TILES_WIDTH;
     k->tiles_prepare = simd_tiles_prepare;
     k->tiles_rows = simd_tiles_rows;
+    k->strassen_begin = simd_strassen_begin;
+    k->strassen_prepare = simd_strassen_prepare;
+    k->strassen_rows = simd_strassen_rows;
     k->some_tokens = SOME_TOKENS;
     k->some_tile_tokens = TILES_WIDTH;
     k->some_prepare = simd_tiles_prepare;

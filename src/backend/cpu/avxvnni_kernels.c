@@ -14,6 +14,9 @@ bool kernels_avxvnni(struct cpu_kernels *k)
     k->integer_rows = simd_integer_rows;
     k->tiles_prepare = simd_tiles_prepare;
     k->tiles_rows = simd_tiles_rows;
+    k->strassen_begin = simd_strassen_begin;
+    k->strassen_prepare = simd_strassen_prepare;
+    k->strassen_rows = simd_strassen_rows;
     k->some_prepare = simd_tiles_prepare;
     k->some_rows = simd_some_rows;
     return true;

@@ -10,6 +10,9 @@ bool kernels_dotprod(struct cpu_kernels *k)
     k->name = "dotprod";
     k->tiles_prepare = dot_tiles_prepare;
     k->tiles_rows = dot_tiles_rows;
+    k->strassen_begin = simd_strassen_begin;
+    k->strassen_prepare = simd_strassen_prepare;
+    k->strassen_rows = simd_strassen_rows;
     k->some_tokens = 0; /* a panel is worth its while from three tokens on, by count */
     return true;
 }

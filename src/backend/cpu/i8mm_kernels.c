@@ -11,6 +11,9 @@ bool kernels_i8mm(struct cpu_kernels *k)
     k->tile_tokens = I8MM_TOKENS;
     k->tiles_prepare = i8mm_tiles_prepare;
     k->tiles_rows = i8mm_tiles_rows;
+    k->strassen_begin = simd_strassen_begin;
+    k->strassen_prepare = i8mm_strassen_prepare;
+    k->strassen_rows = i8mm_strassen_rows;
     k->some_tokens = 0; /* a panel is worth its while from three tokens on, by count */
     return true;
 }

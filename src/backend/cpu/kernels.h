@@ -1,7 +1,8 @@
 /* The table of kernels: what one thread computes, one version per instruction set. Plain C fills
  * every slot and is the oracle of the tests; a faster set overwrites what it has. No kernel
  * allocates, and the result for a row never depends on which other rows are in the batch: a request
- * gets the same answer, bit for bit, whoever else is being served. */
+ * gets the same answer, bit for bit, whoever else is being served. (Rows of one picture may depend
+ * on each other: strassen.h.) */
 #pragma once
 
 #include <stdbool.h>
@@ -17,7 +18,20 @@ enum {
     ATTENTION_PART = 256,        /* tokens of a part */
     ATTENTION_LANES = 16,        /* most queries of a task that is done part by part, */
     ATTENTION_DIM = 256,         /* and its widest head */
-    KERNEL_SCRATCH = 208 * 1024, /* floats of scratch that each thread has, 64-byte aligned */
+    KERNEL_SCRATCH = 496 * 1024, /* floats of scratch that each thread has, 64-byte aligned */
+};
+
+/* Some rows and columns of a weight's. */
+struct linear_part {
+    const unsigned char *data;
+    int32_t rows, cols;
+};
+
+/* w[0] + sign w[1], zeros beyond the ends of each; sign is 1, -1 or, for w[0] alone, 0. */
+struct linear_terms {
+    struct linear_part w[2];
+    int32_t sign;
+    size_t stride; /* bytes from row to row */
 };
 
 /* y = x w^T + bias for at most LINEAR_TOKENS rows of x, tiles_tokens of them in tiles. */
@@ -31,6 +45,9 @@ struct linear_job {
     /* What linear_prepare made of each row of x: linear_prepared_floats(w.cols) floats, 64-byte
      * aligned. */
     float *prepared;
+    /* What w is in a product of strassen.h, or NULL; then w.data and x.data are not read. */
+    const struct linear_terms *terms;
+    const float *y_scales; /* what each token's sums are multiplied by, or NULL */
 };
 
 /* Room for a row of x in units of 64, and for as many sums of groups as there can be. */
@@ -91,6 +108,12 @@ struct cpu_kernels {
     int32_t tile_tokens;
     void (*tiles_prepare)(const struct linear_job *job, int32_t tile, int32_t run);
     void (*tiles_rows)(const struct linear_job *job, int32_t first, int32_t n, float *scratch);
+    /* The same by seven products (strassen.h): tiles are of half of x's tokens, runs of half of its
+     * columns, and rows [first, first + n) of the first half of w's bring those of the second.
+     * Before all that come the factors of token `token` of each half. */
+    void (*strassen_begin)(const struct linear_job *job, int32_t token);
+    void (*strassen_prepare)(const struct linear_job *job, int32_t tile, int32_t run);
+    void (*strassen_rows)(const struct linear_job *job, int32_t first, int32_t n, float *scratch);
     /* For dense weights alone, where that is another way (NULL: it is not). One call may have some
      * of a job's tokens, as dense_share says for so many threads; then x, y and prepared begin
      * there. */

@@ -1,10 +1,12 @@
 /* Linear layers: splits x into blocks of tokens and the weights into runs of rows. */
 #include "backend/cpu/backend.h"
+#include "backend/cpu/strassen.h"
 #include "backend/cpu/tiles.h"
 
 enum {
     LEAST_ROWS = 16, /* of weights in a chunk */
     PREPARE_CHUNKS_PER_THREAD = 4,
+    BEGIN_TOKENS = 32,
     /* With few tokens the work is to read the weights: long chunks, since what is prefetched beyond
      * a chunk's end is wasted, and its beginning comes late. */
     FEW_TOKENS = 8,
@@ -22,8 +24,10 @@ struct linear_way {
     void (*prepare_tile)(const struct linear_job *job, int32_t tile, int32_t run);
     void (*rows)(const struct linear_job *job, int32_t first, int32_t n, float *scratch);
     int32_t most_tokens;
-    int32_t tile_tokens; /* 0: `prepare`, not prepare_tile */
-    bool whole_tiles;    /* of tile_tokens, but for the last; or else all as wide as each other */
+    int32_t tile_tokens;  /* 0: `prepare`, not prepare_tile */
+    int32_t run_multiple; /* tokens; 0: tile_tokens */
+    bool strassen;        /* rows are those of w's first half */
+    bool whole_tiles;     /* of tile_tokens, but for the last; or else all as wide as each other */
     struct linear_share (*share)(const struct linear_job *job, int threads); /* or NULL */
 };
 
@@ -32,6 +36,7 @@ struct linear_loop {
     struct linear_job job;
     struct linear_way way;
     struct linear_share share; /* of a chunk */
+    int32_t rows;              /* to share out */
     int32_t n_tiles;
     int32_t n_pieces, pieces_per_chunk; /* tokens, or runs of units of tiles */
 };
@@ -64,6 +69,13 @@ static struct linear_way way_of(const struct cpu_backend *cpu, const struct line
                                    .tile_tokens = k->dense_tile_tokens,
                                    .whole_tiles = true,
                                    .share = k->dense_share};
+    if (strassen_is_for(&job->w, tokens))
+        return (struct linear_way){.prepare_tile = k->strassen_prepare,
+                                   .rows = k->strassen_rows,
+                                   .most_tokens = strassen_run(&job->w),
+                                   .tile_tokens = k->tile_tokens,
+                                   .run_multiple = STRASSEN_RUN,
+                                   .strassen = true};
     if (four_bits && tokens <= k->some_tokens)
         return (struct linear_way){.prepare_tile = k->some_prepare,
                                    .rows = k->some_rows,
@@ -75,18 +87,30 @@ static struct linear_way way_of(const struct cpu_backend *cpu, const struct line
                                .tile_tokens = k->tile_tokens};
 }
 
-/* Tokens at a time: all runs equally long, in whole tiles. */
+/* Tokens at a time: all runs equally long, in whole tiles (or, where runs are part of what is
+ * computed, in what is a whole number of them for all kernels). */
 static int32_t tokens_per_run(const struct linear_way *way, int32_t tokens)
 {
     if (way->tile_tokens == 0 || tokens <= way->most_tokens)
         return way->most_tokens;
-    int32_t runs = (tokens - 1) / way->most_tokens + 1, tiles = way->tile_tokens;
-    return ((tokens - 1) / runs / tiles + 1) * tiles;
+    int32_t multiple = way->run_multiple > 0 ? way->run_multiple : way->tile_tokens;
+    int32_t runs = (tokens - 1) / way->most_tokens + 1;
+    return ((tokens - 1) / runs / multiple + 1) * multiple;
 }
 
 static int32_t chunks_of(int32_t n, int32_t per_chunk)
 {
     return n / per_chunk + (n % per_chunk != 0);
+}
+
+static void begin_chunk(void *context, int32_t chunk, int32_t thread)
+{
+    (void)thread;
+    const struct linear_loop *loop = context;
+    int32_t first = chunk * BEGIN_TOKENS;
+    int32_t end = min_of(first + BEGIN_TOKENS, strassen_tokens(&loop->job));
+    for (int32_t token = first; token < end; token++)
+        loop->cpu->kernels.strassen_begin(&loop->job, token);
 }
 
 static void prepare_chunk(void *context, int32_t chunk, int32_t thread)
@@ -107,7 +131,7 @@ static void rows_chunk(void *context, int32_t chunk, int32_t thread)
     const struct linear_loop *loop = context;
     struct linear_share share = loop->share;
     struct linear_job job = loop->job;
-    int32_t row_chunks = chunks_of(job.w.rows, share.rows);
+    int32_t rows = loop->rows, row_chunks = chunks_of(rows, share.rows);
     int32_t first = chunk % row_chunks * share.rows, token = chunk / row_chunks * share.tokens;
     int32_t n_tokens = min_of(share.tokens, job.x.rows - token);
     if (n_tokens < job.x.rows) {
@@ -115,8 +139,7 @@ static void rows_chunk(void *context, int32_t chunk, int32_t thread)
         job.y = tensor_rows(job.y, token, n_tokens);
         job.prepared += (size_t)token * tiles_prepared_floats(&loop->cpu->kernels, &job.w);
     }
-    loop->way.rows(&job, first, min_of(share.rows, job.w.rows - first),
-                   cpu_scratch(loop->cpu, thread));
+    loop->way.rows(&job, first, min_of(share.rows, rows - first), cpu_scratch(loop->cpu, thread));
 }
 
 static int32_t rows_per_chunk(int32_t rows, bool few, int threads)
@@ -134,18 +157,22 @@ static struct linear_share share_of(const struct linear_loop *loop, bool few)
     int threads = threads_count(loop->cpu->threads);
     if (loop->way.share)
         return loop->way.share(job, threads);
-    return (struct linear_share){rows_per_chunk(job->w.rows, few, threads), job->x.rows};
+    return (struct linear_share){rows_per_chunk(loop->rows, few, threads), job->x.rows};
 }
 
 /* x of one run of tokens. */
 static void prepare(struct linear_loop *loop)
 {
     struct threads *pool = loop->cpu->threads;
-    int32_t n = loop->job.x.rows, tile = loop->way.tile_tokens;
+    int32_t n = loop->job.x.rows, cols = loop->job.w.cols, tile = loop->way.tile_tokens;
+    if (loop->way.strassen) {
+        n = strassen_tokens(&loop->job);
+        threads_run(pool, begin_chunk, loop, chunks_of(n, BEGIN_TOKENS));
+        cols = strassen_cols(&loop->job.w);
+    }
     if (tile > 0)
         loop->n_tiles = chunks_of(n, loop->way.whole_tiles ? tile : tiles_width(n, tile));
-    loop->n_pieces =
-        tile > 0 ? loop->n_tiles * chunks_of(integer_units(loop->job.w.cols), TILES_UNITS) : n;
+    loop->n_pieces = tile > 0 ? loop->n_tiles * chunks_of(integer_units(cols), TILES_UNITS) : n;
     loop->pieces_per_chunk =
         chunks_of(loop->n_pieces, threads_count(pool) * PREPARE_CHUNKS_PER_THREAD);
     threads_run(pool, prepare_chunk, loop, chunks_of(loop->n_pieces, loop->pieces_per_chunk));
@@ -163,6 +190,7 @@ void cpu_linear(struct backend *be, struct tensor y, struct tensor x, const stru
                 .prepared = cpu->prepared},
     };
     loop.way = way_of(cpu, &loop.job, x.rows);
+    loop.rows = loop.way.strassen ? strassen_rows(&loop.job.w) : loop.job.w.rows;
     bool few = x.rows <= FEW_TOKENS && !loop.way.prepare_tile;
     int32_t run = tokens_per_run(&loop.way, x.rows);
     for (int32_t first = 0; first < x.rows; first += run) {
@@ -172,6 +200,6 @@ void cpu_linear(struct backend *be, struct tensor y, struct tensor x, const stru
         loop.share = share_of(&loop, few);
         prepare(&loop);
         threads_run(cpu->threads, rows_chunk, &loop,
-                    chunks_of(loop.job.w.rows, loop.share.rows) * chunks_of(n, loop.share.tokens));
+                    chunks_of(loop.rows, loop.share.rows) * chunks_of(n, loop.share.tokens));
     }
 }

@@ -306,14 +306,9 @@ static void dense_fill(const struct dense_part *part, int32_t row)
 {
     int32_t end = tiles_min(part->n_rows, row + DENSE_ROWS);
     for (int32_t r = row; r < end; r += INTEGER_BLOCK) {
-        uint32_t *lines = (uint32_t *)(void *)dense_panel(part, r);
-        int32_t n = tiles_min(end - r, INTEGER_BLOCK), low = n < 8 ? n : 8;
-        for (int32_t c = 0; c < part->columns.n; c += INTEGER_UNIT) {
-            int32_t first = part->columns.first + c;
-            tiles_dense_pairs(lines, &part->job->w, part->row + r, low, first);
-            tiles_dense_pairs(lines + 8, &part->job->w, part->row + r + low, n - low, first);
-            lines += INTEGER_UNIT_LINES * INTEGER_BLOCK;
-        }
+        uint32_t(*lines)[INTEGER_BLOCK] = (void *)dense_panel(part, r);
+        tiles_dense_panel(lines, tiles_whole(&part->job->w), 2 * (size_t)part->job->w.cols,
+                          part->row + r, part->row + end, part->columns);
     }
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "backend/cpu/simd_lines.h"
+#include "backend/cpu/simd_strassen.h"
 #include "backend/cpu/simd_tiles_panel.h"
 #include "backend/cpu/simd_tiles_x.h"
 #include "backend/cpu/tiles.h"
@@ -16,7 +17,7 @@ enum {
 /* How scratch is used. */
 struct tiles {
     struct integer_panel panel;
-    float y[TILES_PANELS][TILES_TOKENS][INTEGER_BLOCK];
+    tiles_sums y[STRASSEN_SUMS][TILES_PANELS];
 };
 _Static_assert(sizeof(struct tiles) <= KERNEL_SCRATCH * sizeof(float), "too little scratch");
 
@@ -35,6 +36,12 @@ static void tiles_store_x(struct tiles_x to, const int16_t *x, float scale, cons
 static void simd_tiles_prepare(const struct linear_job *job, int32_t tile, int32_t run)
 {
     tiles_prepare(job, tile, run, tiles_width(job->x.rows, TILES_WIDTH), tiles_store_x);
+}
+
+static void simd_strassen_prepare(const struct linear_job *job, int32_t tile, int32_t run)
+{
+    int32_t width = tiles_width(strassen_tokens(job), TILES_WIDTH);
+    strassen_prepare(job, tile, run, width, tiles_store_x);
 }
 
 /* ---- y */
@@ -169,7 +176,7 @@ static void tiles_fill(struct integer_panel *panel, const struct linear_job *job
         tiles_fill_block(panel->lines, BLOCK_PAIRS, panel->scales, panel->biases, job, row, run,
                          block_unpack);
     else
-        tiles_fill_dense(panel, &job->w, row, n_rows, run);
+        tiles_fill_dense(panel, job, row, n_rows, run);
 }
 
 /* All tiles and one panel, whose columns are those of `run`. `next_row`, `next`: the panel after
@@ -187,43 +194,65 @@ SIMD_INLINE void tiles_panel(const struct linear_job *job, struct tiles *s,
     int32_t words = integer_units(run.n) * width * TILES_UNIT_WORDS;
     for (int32_t tile = 0; tile < n_tiles; tile++, x += words, y += width) {
         for (due += INTEGER_BLOCK; ahead && due >= n_tiles && next_row < next_end; due -= n_tiles)
-            tiles_prefetch_row(&job->w, next_row++, next);
+            tiles_prefetch_row(job, next_row++, next);
         multiply(&s->panel, job, run, x, y, width);
     }
 }
 
-/* Rows [row, row + n_rows) of w, at most TILES_PANELS times 16, and all tokens. */
-SIMD_INLINE void tiles_panel_rows(const struct linear_job *job, struct tiles *s, int32_t row,
-                                  int32_t n_rows, tiles_fill_fn fill, tiles_multiply_fn multiply)
+/* Adds what rows [row, row + n_rows) of w, at most TILES_PANELS times 16, and all tokens give to
+ * the panels' sums. */
+SIMD_INLINE void tiles_add_rows(const struct linear_job *job, struct tiles *s, tiles_sums *y,
+                                int32_t row, int32_t n_rows, tiles_fill_fn fill,
+                                tiles_multiply_fn multiply)
 {
     const int32_t most = TILES_UNITS * INTEGER_UNIT;
-    int32_t width = tiles_width(job->x.rows, TILES_WIDTH), panels = (n_rows + 15) / INTEGER_BLOCK;
-    int32_t n_tiles = (job->x.rows + width - 1) / width;
-    for (int32_t p = 0; p < panels; p++)
-        memset(s->y[p], 0, (size_t)(n_tiles * width) * sizeof s->y[p][0]);
+    int32_t panels = (n_rows + 15) / INTEGER_BLOCK;
     for (int32_t c = 0; c < job->w.cols; c += most) {
         struct integer_run run = {c, tiles_min(job->w.cols - c, most)};
         for (int32_t p = 0; p < panels; p++) {
             int32_t first = row + p * INTEGER_BLOCK;
             bool last = p + 1 == panels;
             fill(&s->panel, job, first, tiles_min(row + n_rows - first, INTEGER_BLOCK), run);
-            tiles_panel(job, s, s->y[p], run, last ? row : first + INTEGER_BLOCK,
-                        last ? c + most : c, multiply);
+            tiles_panel(job, s, y[p], run, last ? row : first + INTEGER_BLOCK, last ? c + most : c,
+                        multiply);
         }
     }
-    tiles_store_rows(job, row, n_rows, s->y[0][0], TILES_TOKENS);
 }
 
 SIMD_INLINE void tiles_rows(const struct linear_job *job, int32_t first, int32_t n, float *scratch,
                             tiles_fill_fn fill, tiles_multiply_fn multiply)
 {
     const int32_t most = TILES_PANELS * INTEGER_BLOCK;
-    for (int32_t row = first; row < first + n; row += most)
-        tiles_panel_rows(job, (struct tiles *)scratch, row, tiles_min(first + n - row, most), fill,
-                         multiply);
+    struct tiles *s = (struct tiles *)scratch;
+    int32_t tokens = tiles_whole_tokens(job->x.rows, TILES_WIDTH);
+    for (int32_t row = first; row < first + n; row += most) {
+        int32_t n_rows = tiles_min(first + n - row, most);
+        tiles_clear(s->y[0], n_rows, tokens);
+        tiles_add_rows(job, s, s->y[0], row, n_rows, fill, multiply);
+        tiles_store_rows(job, row, n_rows, s->y[0][0][0], TILES_TOKENS);
+    }
 }
 
 static void simd_tiles_rows(const struct linear_job *job, int32_t first, int32_t n, float *scratch)
 {
     tiles_rows(job, first, n, scratch, tiles_fill, tiles_multiply_width);
+}
+
+static void tiles_add_product(const struct linear_job *job, float *scratch, tiles_sums *y,
+                              int32_t row, int32_t n_rows)
+{
+    tiles_add_rows(job, (struct tiles *)scratch, y, row, n_rows, tiles_fill, tiles_multiply_width);
+}
+
+static void simd_strassen_rows(const struct linear_job *job, int32_t first, int32_t n,
+                               float *scratch)
+{
+    strassen_blocks(job, first, n,
+                    &(struct strassen){
+                        .sums = ((struct tiles *)scratch)->y[0],
+                        .panels = TILES_PANELS,
+                        .tokens = tiles_whole_tokens(strassen_tokens(job), TILES_WIDTH),
+                        .scratch = scratch,
+                        .add = tiles_add_product,
+                    });
 }

@@ -8,6 +8,7 @@
 
 #include "backend/cpu/simd_amx.h"
 #include "backend/cpu/simd_lines.h"
+#include "backend/cpu/simd_strassen.h"
 #include "backend/cpu/simd_tiles_panel.h"
 #include "backend/cpu/simd_tiles_x.h"
 #include "backend/cpu/tiles.h"
@@ -49,7 +50,7 @@ struct amx {
     struct amx_panel panels[AMX_PANELS];
     struct integer_panel filling;
     struct amx_sums sums[AMX_WAITING][AMX_SUMS];
-    float y[AMX_PANELS][TILES_TOKENS][INTEGER_BLOCK];
+    tiles_sums y[STRASSEN_SUMS][AMX_PANELS];
 };
 _Static_assert(sizeof(struct amx) <= KERNEL_SCRATCH * sizeof(float), "too little scratch");
 
@@ -107,10 +108,16 @@ static void amx_tiles_prepare(const struct linear_job *job, int32_t tile, int32_
     tiles_prepare(job, tile, run, tiles_width(job->x.rows, AMX_TOKENS), amx_store_x);
 }
 
+static void amx_strassen_prepare(const struct linear_job *job, int32_t tile, int32_t run)
+{
+    int32_t width = tiles_width(strassen_tokens(job), AMX_TOKENS);
+    strassen_prepare(job, tile, run, width, amx_store_x);
+}
+
 static void amx_fill_dense(struct amx *s, struct amx_panel *panel, const struct linear_job *job,
                            int32_t row, int32_t n_rows, struct integer_run run)
 {
-    tiles_fill_dense(&s->filling, &job->w, row, n_rows, run);
+    tiles_fill_dense(&s->filling, job, row, n_rows, run);
     memcpy(panel->scales, s->filling.scales, sizeof panel->scales);
     for (int32_t q = 0; q < integer_units(run.n) * AMX_QUADS; q++) {
         line a = line_load(s->filling.lines[2 * q]), b = line_load(s->filling.lines[2 * q + 1]);
@@ -222,6 +229,7 @@ static void amx_add(const struct amx_part *part, bool dense)
  * number i is in waiting[i % AMX_WAITING]. */
 struct amx_run {
     const struct linear_job *job;
+    tiles_sums *y; /* of each panel */
     struct integer_run columns;
     int32_t panels, width;
     struct amx_part waiting[AMX_WAITING];
@@ -251,7 +259,7 @@ static void amx_multiply_part(struct amx *s, struct amx_run *run, struct amx_par
         part.n_panels = tiles_min(run->panels - p, together);
         for (int32_t i = 0; i < part.n_panels; i++) {
             part.panels[i] = panel + i;
-            part.y[i] = &s->y[p + i][tile * run->width];
+            part.y[i] = &run->y[p + i][tile * run->width];
         }
         if (dense)
             amx_multiply_dense(sums, panel->low[quad], panel->high[quad]);
@@ -297,7 +305,7 @@ static void amx_prefetch(const struct linear_job *job, int32_t row, int32_t n_ro
     const struct weight_source *w = &job->w;
     int32_t cols = tiles_min(w->cols - first, TILES_UNITS * INTEGER_UNIT);
     if (!job->blocks) {
-        tiles_prefetch(w, row, n_rows, first, part, n_parts);
+        tiles_prefetch(job, row, n_rows, first, part, n_parts);
         return;
     }
     if (cols <= 0)
@@ -312,12 +320,13 @@ static void amx_prefetch(const struct linear_job *job, int32_t row, int32_t n_ro
 }
 
 /* Some columns of up to AMX_PANELS panels, and all tokens. */
-static void amx_panel_columns(const struct linear_job *job, struct amx *s, int32_t row,
-                              int32_t n_rows, struct integer_run columns)
+static void amx_panel_columns(const struct linear_job *job, struct amx *s, tiles_sums *y,
+                              int32_t row, int32_t n_rows, struct integer_run columns)
 {
     bool dense = job->w.type != WEIGHT_AFFINE;
     struct amx_run run = {
         .job = job,
+        .y = y,
         .columns = columns,
         .panels = (n_rows + INTEGER_BLOCK - 1) / INTEGER_BLOCK,
         .width = tiles_width(job->x.rows, AMX_TOKENS),
@@ -333,28 +342,44 @@ static void amx_panel_columns(const struct linear_job *job, struct amx *s, int32
         amx_add_next(&run, dense);
 }
 
-/* Rows [row, row + n_rows) of w, at most AMX_PANELS times 16, and all tokens. */
-static void amx_panel_rows(const struct linear_job *job, struct amx *s, int32_t row, int32_t n_rows)
+/* Adds rows [row, row + n_rows) of w, at most AMX_PANELS times 16, and all tokens. */
+static void amx_add_rows(const struct linear_job *job, float *scratch, tiles_sums *y, int32_t row,
+                         int32_t n_rows)
 {
     const int32_t most = TILES_UNITS * INTEGER_UNIT;
-    int32_t width = tiles_width(job->x.rows, AMX_TOKENS);
-    int32_t panels = (n_rows + INTEGER_BLOCK - 1) / INTEGER_BLOCK;
-    size_t tokens = (size_t)((job->x.rows + width - 1) / width * width);
-    for (int32_t p = 0; p < panels; p++)
-        memset(s->y[p], 0, tokens * sizeof s->y[p][0]);
     for (int32_t c = 0; c < job->w.cols; c += most) {
         struct integer_run columns = {c, tiles_min(job->w.cols - c, most)};
-        amx_panel_columns(job, s, row, n_rows, columns);
+        amx_panel_columns(job, (struct amx *)scratch, y, row, n_rows, columns);
     }
-    tiles_store_rows(job, row, n_rows, s->y[0][0], TILES_TOKENS);
 }
 
 static void amx_tiles_rows(const struct linear_job *job, int32_t first, int32_t n, float *scratch)
 {
-    struct amx *s = (struct amx *)scratch;
+    const int32_t most = AMX_PANELS * INTEGER_BLOCK;
+    tiles_sums *y = ((struct amx *)scratch)->y[0];
     bool affine = job->w.type == WEIGHT_AFFINE;
     amx_begin(tiles_width(job->x.rows, AMX_TOKENS), affine ? integer_part(&job->w) : INTEGER_UNIT);
-    for (int32_t row = first; row < first + n; row += AMX_PANELS * INTEGER_BLOCK)
-        amx_panel_rows(job, s, row, tiles_min(first + n - row, AMX_PANELS * INTEGER_BLOCK));
+    for (int32_t row = first; row < first + n; row += most) {
+        int32_t n_rows = tiles_min(first + n - row, most);
+        tiles_clear(y, n_rows, tiles_whole_tokens(job->x.rows, AMX_TOKENS));
+        amx_add_rows(job, scratch, y, row, n_rows);
+        tiles_store_rows(job, row, n_rows, y[0][0], TILES_TOKENS);
+    }
     _tile_release(); /* or the system saves eight kilobytes at each change of threads */
+}
+
+static void amx_strassen_rows(const struct linear_job *job, int32_t first, int32_t n,
+                              float *scratch)
+{
+    int32_t tokens = strassen_tokens(job);
+    amx_begin(tiles_width(tokens, AMX_TOKENS), INTEGER_UNIT);
+    strassen_blocks(job, first, n,
+                    &(struct strassen){
+                        .sums = ((struct amx *)scratch)->y[0],
+                        .panels = AMX_PANELS,
+                        .tokens = tiles_whole_tokens(tokens, AMX_TOKENS),
+                        .scratch = scratch,
+                        .add = amx_add_rows,
+                    });
+    _tile_release();
 }

@@ -8,6 +8,7 @@
 #include <arm_neon.h>
 
 #include "backend/cpu/simd_lines.h"
+#include "backend/cpu/simd_strassen.h"
 #include "backend/cpu/simd_tiles_panel.h"
 #include "backend/cpu/simd_tiles_x.h"
 #include "backend/cpu/tiles.h"
@@ -38,15 +39,15 @@ struct i8mm_x {
 _Static_assert(sizeof(struct i8mm_x[I8MM_STEPS]) == sizeof(int32_t[I8MM_TOKENS * TILES_PAIRS]),
                "x has another size than tiles.h says");
 
-/* y of a tile, as the instructions make it: of two rows and two tokens row 0 and token 0, row 0 and
- * token 1, row 1 and token 0, row 1 and token 1. */
+/* Of tiles_sums, y of a tile as the instructions make it: of two rows and two tokens row 0 and
+ * token 0, row 0 and token 1, row 1 and token 0, row 1 and token 1. */
 typedef float i8mm_y[I8MM_PAIRS][2][4];
 
 /* How scratch is used. */
 struct i8mm {
     struct i8mm_panel panel;
     struct integer_panel filling;
-    i8mm_y y[I8MM_PANELS][TILES_TOKENS / I8MM_TOKENS];
+    tiles_sums y[STRASSEN_SUMS][I8MM_PANELS];
 };
 _Static_assert(sizeof(struct i8mm) <= KERNEL_SCRATCH * sizeof(float), "too little scratch");
 
@@ -70,6 +71,11 @@ static void i8mm_store_x(struct tiles_x to, const int16_t *x, float scale, const
 static void i8mm_tiles_prepare(const struct linear_job *job, int32_t tile, int32_t run)
 {
     tiles_prepare(job, tile, run, I8MM_TOKENS, i8mm_store_x);
+}
+
+static void i8mm_strassen_prepare(const struct linear_job *job, int32_t tile, int32_t run)
+{
+    strassen_prepare(job, tile, run, I8MM_TOKENS, i8mm_store_x);
 }
 
 /* ---- panels */
@@ -125,7 +131,7 @@ static void i8mm_unpack(uint32_t (*lines)[INTEGER_BLOCK], const unsigned char *p
 static void i8mm_fill_dense(struct i8mm *s, const struct linear_job *job, int32_t row,
                             int32_t n_rows, struct integer_run run)
 {
-    tiles_fill_dense(&s->filling, &job->w, row, n_rows, run);
+    tiles_fill_dense(&s->filling, job, row, n_rows, run);
     memcpy(s->panel.scales, s->filling.scales, sizeof s->panel.scales);
     for (int32_t i = 0; i < integer_units(run.n) * I8MM_STEPS; i++) {
         line a = line_load(s->filling.lines[4 * i]), b = line_load(s->filling.lines[4 * i + 1]);
@@ -285,58 +291,82 @@ static void i8mm_multiply(const struct i8mm_panel *panel, const struct linear_jo
 /* ---- y */
 
 /* Tokens one after another, sixteen rows each, in the same place. */
-static void i8mm_order(i8mm_y y)
+static void i8mm_order(tiles_sums y, int32_t tokens)
 {
-    float tokens[I8MM_TOKENS][INTEGER_BLOCK];
-    for (int32_t t = 0; t < I8MM_TOKENS; t++)
-        for (int32_t r = 0; r < INTEGER_BLOCK; r++)
-            tokens[t][r] = y[r / 2][t / 2][r % 2 * 2 + t % 2];
-    memcpy(y, tokens, sizeof tokens);
+    for (int32_t first = 0; first < tokens; first += I8MM_TOKENS) {
+        float ordered[I8MM_TOKENS][INTEGER_BLOCK];
+        float(*made)[2][4] = (void *)y[first];
+        for (int32_t t = 0; t < I8MM_TOKENS; t++)
+            for (int32_t r = 0; r < INTEGER_BLOCK; r++)
+                ordered[t][r] = made[r / 2][t / 2][r % 2 * 2 + t % 2];
+        memcpy(y[first], ordered, sizeof ordered);
+    }
 }
 
 /* All tiles and the panel, whose columns are those of `run`. `next_row`, `next`: of the panel after
  * it, whose weights are brought near meanwhile if they are dense. */
-static void i8mm_tiles(const struct linear_job *job, const struct i8mm_panel *panel, i8mm_y *y,
+static void i8mm_tiles(const struct linear_job *job, const struct i8mm_panel *panel, tiles_sums y,
                        struct integer_run run, int32_t next_row, int32_t next)
 {
     int32_t n_tiles = (job->x.rows + I8MM_TOKENS - 1) / I8MM_TOKENS;
     int32_t next_rows = tiles_min(job->w.rows - next_row, INTEGER_BLOCK);
     for (int32_t tile = 0; tile < n_tiles; tile++) {
         if (job->w.type != WEIGHT_AFFINE)
-            tiles_prefetch(&job->w, next_row, next_rows, next, tile, n_tiles);
+            tiles_prefetch(job, next_row, next_rows, next, tile, n_tiles);
         i8mm_multiply(panel, job, run, tiles_unit(job, I8MM_TOKENS, tile, run.first / INTEGER_UNIT),
-                      y[tile]);
+                      (void *)y[tile * I8MM_TOKENS]);
     }
 }
 
-/* Rows [row, row + n_rows) of w, at most I8MM_PANELS times 16, and all tokens. */
-static void i8mm_panel_rows(const struct linear_job *job, struct i8mm *s, int32_t row,
-                            int32_t n_rows)
+/* Adds rows [row, row + n_rows) of w, at most I8MM_PANELS times 16, and all tokens. */
+static void i8mm_add_rows(const struct linear_job *job, float *scratch, tiles_sums *y, int32_t row,
+                          int32_t n_rows)
 {
     const int32_t most = TILES_UNITS * INTEGER_UNIT;
+    struct i8mm *s = (struct i8mm *)scratch;
     int32_t panels = (n_rows + INTEGER_BLOCK - 1) / INTEGER_BLOCK;
-    int32_t n_tiles = (job->x.rows + I8MM_TOKENS - 1) / I8MM_TOKENS;
-    for (int32_t p = 0; p < panels; p++)
-        memset(s->y[p], 0, (size_t)n_tiles * sizeof s->y[p][0]);
     for (int32_t c = 0; c < job->w.cols; c += most) {
         struct integer_run run = {c, tiles_min(job->w.cols - c, most)};
         for (int32_t p = 0; p < panels; p++) {
             int32_t first = row + p * INTEGER_BLOCK;
             bool last = p + 1 == panels;
             i8mm_fill(s, job, first, tiles_min(row + n_rows - first, INTEGER_BLOCK), run);
-            i8mm_tiles(job, &s->panel, s->y[p], run, last ? row : first + INTEGER_BLOCK,
+            i8mm_tiles(job, &s->panel, y[p], run, last ? row : first + INTEGER_BLOCK,
                        last ? c + most : c);
         }
     }
-    for (int32_t p = 0; p < panels; p++)
-        for (int32_t tile = 0; tile < n_tiles; tile++)
-            i8mm_order(s->y[p][tile]);
-    tiles_store_rows(job, row, n_rows, s->y[0][0][0][0], TILES_TOKENS);
+}
+
+static int32_t i8mm_tokens(int32_t tokens)
+{
+    return (tokens + I8MM_TOKENS - 1) / I8MM_TOKENS * I8MM_TOKENS;
 }
 
 static void i8mm_tiles_rows(const struct linear_job *job, int32_t first, int32_t n, float *scratch)
 {
-    struct i8mm *s = (struct i8mm *)scratch;
-    for (int32_t row = first; row < first + n; row += I8MM_PANELS * INTEGER_BLOCK)
-        i8mm_panel_rows(job, s, row, tiles_min(first + n - row, I8MM_PANELS * INTEGER_BLOCK));
+    const int32_t most = I8MM_PANELS * INTEGER_BLOCK;
+    tiles_sums *y = ((struct i8mm *)scratch)->y[0];
+    int32_t tokens = i8mm_tokens(job->x.rows);
+    for (int32_t row = first; row < first + n; row += most) {
+        int32_t n_rows = tiles_min(first + n - row, most);
+        tiles_clear(y, n_rows, tokens);
+        i8mm_add_rows(job, scratch, y, row, n_rows);
+        for (int32_t p = 0; p * INTEGER_BLOCK < n_rows; p++)
+            i8mm_order(y[p], tokens);
+        tiles_store_rows(job, row, n_rows, y[0][0], TILES_TOKENS);
+    }
+}
+
+static void i8mm_strassen_rows(const struct linear_job *job, int32_t first, int32_t n,
+                               float *scratch)
+{
+    strassen_blocks(job, first, n,
+                    &(struct strassen){
+                        .sums = ((struct i8mm *)scratch)->y[0],
+                        .panels = I8MM_PANELS,
+                        .tokens = i8mm_tokens(strassen_tokens(job)),
+                        .scratch = scratch,
+                        .add = i8mm_add_rows,
+                        .order = i8mm_order,
+                    });
 }

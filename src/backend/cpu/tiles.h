@@ -59,6 +59,13 @@ static inline int32_t tiles_width(int32_t tokens, int32_t most)
     return (tokens + n - 1) / n;
 }
 
+/* With those zeros. */
+static inline int32_t tiles_whole_tokens(int32_t tokens, int32_t most)
+{
+    int32_t width = tiles_width(tokens, most);
+    return (tokens + width - 1) / width * width;
+}
+
 /* Four units of the first tile, the same four of the second, ..., then the next four units. A unit
  * of a tile: the first pair of each token, the second of each, ..., then the scales, then
  * the sums of x over the unit's first group (or over the group that ends with the unit, if those

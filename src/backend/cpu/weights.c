@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "backend/cpu/backend.h"
-#include "backend/cpu/tiles.h"
+#include "backend/cpu/strassen.h"
 #include "base/checked.h"
 
 static bool is_dense(enum weight_type type)
@@ -44,16 +44,24 @@ static int check(const struct weight_source *s, struct vlmd_error *err)
     return 0;
 }
 
+static size_t greatest_of(size_t a, size_t b, size_t c)
+{
+    size_t most = a > b ? a : b;
+    return most > c ? most : c;
+}
+
 /* Room for what linear makes of x; made here because ops cannot fail. */
 static int reserve_prepared(struct cpu_backend *cpu, const struct weight_source *w,
                             struct vlmd_error *err)
 {
     int32_t cols = w->cols;
-    size_t floats, in_tiles, bytes;
+    size_t floats, in_tiles, in_products = 0, bytes;
+    if (strassen_is_for(w, INT32_MAX))
+        in_products = strassen_prepared_floats(w);
     if (!checked_mul(linear_prepared_floats(cols), LINEAR_TOKENS, &floats) ||
         !checked_mul(tiles_prepared_floats(&cpu->kernels, w), (size_t)tiles_tokens(cols),
                      &in_tiles) ||
-        !checked_mul(in_tiles > floats ? in_tiles : floats, sizeof(float), &bytes))
+        !checked_mul(greatest_of(floats, in_tiles, in_products), sizeof(float), &bytes))
         return err_set(err, VLMD_TOO_LARGE, "cols", "%d columns are too many", cols);
     if (bytes <= cpu->prepared_bytes)
         return 0;
